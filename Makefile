@@ -1,0 +1,60 @@
+# Needs make and one of Python 3.11 to 3.13 with venv; no ROS distribution.
+PYTHON = python3
+VENV = .venv
+COLCON = .colcon
+SOURCES = robot_rl launch test benchmarks setup.py
+
+# A sourced ROS distribution would mix its rclpy and middleware with those of the venv.
+unexport PYTHONPATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION
+
+.PHONY: help setup test demo build lint clean
+
+help:
+	@echo 'make setup   create $(VENV) with ROS 2 (rclpy), torch and mujoco from wheels'
+	@echo 'make demo    run the whole loop in simulation; ends with a report'
+	@echo 'make test    colcon build, then all tests, style included'
+	@echo 'make build   colcon build into $(COLCON), then try the installed package'
+	@echo 'make lint    style only'
+	@echo 'make clean   remove $(VENV), $(COLCON) and caches; recordings in runs/ stay'
+	@echo 'PYTHON=/path/to/python3.12 chooses the interpreter of a new $(VENV).'
+
+setup: $(VENV)/.ready
+
+# Torch comes first and alone: it is by far the largest, and a failure there should say so.
+$(VENV)/.ready: setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo '$(PYTHON): expected Python 3.11, 3.12 or 3.13;' \
+	    'choose one with make setup PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '$(PYTHON): expected the modules venv and ensurepip, found none;' \
+	    'on Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q -c constraints.txt setuptools torch
+	$(VENV)/bin/python -m pip install -q -c constraints.txt --use-pep517 --no-build-isolation \
+	  -e '.[ros,test]'
+	@touch $@
+
+test: build
+	$(VENV)/bin/python -m pytest
+
+demo: setup
+	$(VENV)/bin/robot_rl demo
+
+# The clean shell shows what a user gets who sources nothing but the installed workspace.
+build: setup
+	$(VENV)/bin/colcon --log-base $(COLCON)/log build --paths . \
+	  --build-base $(COLCON)/build --install-base $(COLCON)/install
+	@cd / && env -i HOME="$$HOME" PATH="$(abspath $(VENV))/bin:/usr/bin:/bin" bash -euc '\
+	  set +u; source "$(abspath $(COLCON))/install/setup.bash"; set -u; \
+	  prefix="$(abspath $(COLCON))/install/robot_rl"; \
+	  python -c "import sys, robot_rl; \
+	    sys.exit(not robot_rl.__file__.startswith(sys.argv[1]))" "$$prefix" || { \
+	      echo "robot_rl was not imported from $$prefix" >&2; exit 1; }; \
+	  "$$prefix/lib/robot_rl/robot_rl" check puck_push'
+
+lint: setup
+	$(VENV)/bin/python -m flake8 $(wildcard $(SOURCES))
+
+clean:
+	rm -rf $(VENV) $(COLCON) *.egg-info .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
