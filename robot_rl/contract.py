@@ -1,0 +1,300 @@
+"""The task contract: one YAML file that says what the robot is to the learner.
+
+Every node loads the same file. Loading checks everything and reports all problems at once; the
+hash covers what gives numbers their meaning, so data and policies of another meaning are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+import hashlib
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from robot_rl.errors import InvalidFile, Mismatch, Problem
+from robot_rl.fields import (ACTION_TYPES, BadSelection, compile_selection, OBSERVATION_TYPES,
+                             Selection)
+from robot_rl.layout import Layout
+from robot_rl.paths import contract_path, model_path
+from robot_rl.schema import load_yaml, MISSING, Section
+
+RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
+MAX_HORIZON = 100_000
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One observed topic and what is taken from it."""
+
+    name: str
+    topic: str
+    type: str
+    max_age: float          # s; older than this the gate refuses to act
+    selection: Selection
+
+
+@dataclass(frozen=True)
+class Action:
+    """The commanded topic and the limits of what may be sent on it."""
+
+    topic: str
+    type: str
+    layout: Layout
+    low: np.ndarray         # (n,) in the action's units
+    high: np.ndarray        # (n,)
+    max_rate: np.ndarray    # (n,) units per second, inf where not limited
+    on_stop: str            # zeros, or hold the last executed action
+    frame_id: str           # of stamped commands
+
+
+@dataclass(frozen=True)
+class Episode:
+    """When an episode ends and how the world is put back."""
+
+    horizon: int            # control steps until truncation
+    reset_service: str      # empty: the operator resets by hand
+    reset_type: str
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How the contract's names are read from a MuJoCo model."""
+
+    model: Path
+    observation: dict[str, dict]        # entry name -> {joints | body | site | sensor...: name}
+    action: dict[str, str]              # action name -> actuator
+    reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A checked contract."""
+
+    file: Path
+    text: str
+    task: str
+    control_rate: float                 # Hz
+    observations: tuple[Observation, ...]
+    action: Action
+    episode: Episode
+    reward_name: str
+    reward: Callable                    # (observation, action, next observation) -> r, terminated
+    success_name: str
+    success: Callable                   # observation -> bool
+    simulation: Simulation | None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The observation vector."""
+        parts = [(f'{entry.name}.{component.name}', component.unit)
+                 for entry in self.observations for component in entry.selection.components]
+        return Layout(tuple(name for name, _ in parts), tuple(unit for _, unit in parts))
+
+    @cached_property
+    def interface(self) -> dict:
+        """What gives the numbers of an observation and an action their meaning."""
+        action = self.action
+        return {
+            'task': self.task,
+            'control_rate': self.control_rate,
+            'observation.names': list(self.layout.names),
+            'observation.units': list(self.layout.units),
+            'action.type': action.type,
+            'action.names': list(action.layout.names),
+            'action.units': list(action.layout.units),
+            'action.low': action.low.tolist(),
+            'action.high': action.high.tolist(),
+            'action.max_rate': [None if np.isinf(rate) else rate for rate in action.max_rate],
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the interface, 16 hexadecimal digits."""
+        text = json.dumps(self.interface, sort_keys=True, separators=(',', ':'))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check_interface(self, interface: dict, source: str) -> None:
+        """Raise Mismatch naming each key in which `interface` differs from this contract."""
+        found = interface if isinstance(interface, dict) else {}
+        problems = [Problem(key, json.dumps(expected), json.dumps(found.get(key)))
+                    for key, expected in self.interface.items() if found.get(key) != expected]
+        if problems:
+            raise Mismatch(source, problems)
+
+    def judge(self, observation, action, next_observation):
+        """Return (reward, terminated) of shape (...), float64 and bool.
+
+        Observations have shape (..., observation size), actions (..., action size).
+        """
+        reward, terminated = self.reward(self.layout.view(observation),
+                                         self.action.layout.view(action),
+                                         self.layout.view(next_observation))
+        return np.asarray(reward, np.float64), np.asarray(terminated, bool)
+
+    def is_success(self, observation) -> np.ndarray:
+        """Return bool of shape (...) for observations of shape (..., observation size)."""
+        return np.asarray(self.success(self.layout.view(observation)), bool)
+
+
+def load_contract(name_or_path: str) -> Contract:
+    """Load a contract file, or a shipped contract by its bare name; raise InvalidFile."""
+    path = contract_path(str(name_or_path))
+    document = load_yaml(path)
+    problems: list[Problem] = []
+    root = Section(document, '', problems)
+    task = root.text('task')
+    control_rate = root.number('control_rate', above=0.0)
+    observations = _observations(root)
+    action = _action(root.section('action'))
+    episode = _episode(root.section('episode'))
+    reward_name, reward = _function(root, 'reward')
+    success_name, success = _function(root, 'success')
+    simulation = None
+    if 'simulation' in document:
+        simulation = _simulation(root.section('simulation'), path, observations, action)
+    root.refuse_unknown()
+    if problems:
+        raise InvalidFile(path, problems)
+    contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
+                        observations, action, episode, reward_name, reward, success_name,
+                        success, simulation)
+    _try_functions(contract)
+    return contract
+
+
+def _observations(root: Section) -> tuple[Observation, ...]:
+    entries = root.raw('observation')
+    if not isinstance(entries, list) or not entries:
+        root.problem('observation', 'a list of observed topics', entries)
+        return ()
+    observations, names = [], []
+    for index, data in enumerate(entries):
+        section = Section(data, f'observation[{index}]', root.problems)
+        name = section.text('name')
+        if name and (name in names or not name.replace('_', '').isalnum()):
+            section.problem('name', 'letters, digits and _, different from the other entries',
+                            name)
+        names.append(name)
+        topic = section.text('topic')
+        type_name = section.text('type', choices=OBSERVATION_TYPES)
+        max_age = section.number('max_age', above=0.0)
+        select = section.raw('select')
+        section.refuse_unknown()
+        if type_name not in OBSERVATION_TYPES:
+            continue
+        try:
+            selection = compile_selection(type_name, select)
+        except BadSelection as error:
+            section.problem('select', error.expected,
+                            MISSING if error.found is MISSING else error.found)
+            continue
+        observations.append(Observation(name, topic, type_name, max_age, selection))
+    return tuple(observations)
+
+
+def _action(section: Section) -> Action:
+    topic = section.text('topic')
+    type_name = section.text('type', choices=ACTION_TYPES)
+    names = section.texts('names')
+    if type_name == 'geometry_msgs/msg/TwistStamped':
+        axes = tuple(f'{part}.{axis}' for part in ('linear', 'angular') for axis in 'xyz')
+        for name in names:
+            if name not in axes:
+                section.problem('names', 'names among ' + ', '.join(axes), name)
+    units = section.raw('units', [''] * len(names))
+    if not isinstance(units, list) or len(units) != len(names) or not all(
+            isinstance(unit, str) for unit in units):
+        section.problem('units', f'a list of {len(names)} units', units)
+        units = [''] * len(names)
+    low = section.numbers('low', len(names))
+    high = section.numbers('high', len(names))
+    for index, (lowest, highest) in enumerate(zip(low, high)):
+        if lowest >= highest:
+            section.problem(f'low[{index}]', f'less than high[{index}] = {highest}', lowest)
+    max_rate = section.numbers('max_rate', len(names), default=(np.inf,) * len(names), above=0.0)
+    on_stop = section.text('on_stop', choices=('zeros', 'hold'))
+    frame_id = section.text('frame_id', default='base_link')
+    section.refuse_unknown()
+    return Action(topic, type_name, Layout(names, tuple(units)), np.array(low), np.array(high),
+                  np.array(max_rate), on_stop, frame_id)
+
+
+def _episode(section: Section) -> Episode:
+    horizon = section.integer('horizon', least=1)
+    if horizon > MAX_HORIZON:
+        section.problem('horizon', f'at most {MAX_HORIZON} steps', horizon)
+    service, kind = '', ''
+    if 'reset' in section.data:
+        reset = section.section('reset')
+        service, kind = reset.text('service'), reset.text('type', choices=RESET_TYPES)
+        reset.refuse_unknown()
+    section.refuse_unknown()
+    return Episode(horizon, service, kind)
+
+
+def _function(root: Section, key: str):
+    name = root.text(key)
+    module_name, colon, attribute = name.partition(':')
+    advice = 'install the package that holds it, or correct the name'
+    if name and not colon:
+        root.problem(key, 'module:function', name)
+        return name, None
+    if not name:
+        return name, None
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # noqa: B902, importing runs the user's code
+        root.problem(key, f'an importable module {module_name}',
+                     f'{type(error).__name__}: {error}', advice)
+        return name, None
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        root.problem(key, f'a function of {module_name}', attribute, advice)
+    return name, function
+
+
+def _simulation(section: Section, path: Path, observations, action: Action) -> Simulation:
+    model = section.text('model')
+    sources = section.section('observation')
+    entries = [entry.name for entry in observations]
+    for name in entries:
+        if name not in sources.data:
+            sources.problem(name, 'where the simulator reads this entry', MISSING)
+    for name in sources.data:
+        if name not in entries:
+            sources.problem(name, 'an entry of observation', name)
+    readers = {name: dict(value) if isinstance(value, dict) else {}
+               for name, value in sources.data.items()}
+    actuators = section.section('action')
+    names = {name: actuators.text(name) for name in action.layout.names}
+    actuators.refuse_unknown()
+    starts = section.section('reset', required=False)
+    reset = {name: starts.numbers(name, 2) for name in starts.data}
+    section.refuse_unknown()
+    return Simulation(model_path(model, path), readers, names, reset)
+
+
+def _try_functions(contract: Contract) -> None:
+    """Call reward and success once on zeros, so that a wrong name or shape is refused at load."""
+    observation = np.zeros((2, len(contract.layout)))
+    action = np.zeros((2, len(contract.action.layout)))
+    problems = []
+    for key, name, call in (
+            ('reward', contract.reward_name,
+             lambda: contract.judge(observation, action, observation)),
+            ('success', contract.success_name, lambda: (contract.is_success(observation),))):
+        try:
+            shapes = [result.shape for result in call()]
+            if any(shape != (2,) for shape in shapes):
+                problems.append(Problem(key, 'results of shape (2,) for a batch of 2',
+                                        f'{name} gives {shapes}'))
+        except Exception as error:  # noqa: B902, user code may raise anything
+            problems.append(Problem(key, f"{name} to accept this contract's vectors",
+                                    f'{type(error).__name__}: {error}'))
+    if problems:
+        raise InvalidFile(contract.file, problems)

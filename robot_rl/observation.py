@@ -1,0 +1,83 @@
+"""The latest message of every observed topic, held until the next tick reads one vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_rl.contract import Contract
+from robot_rl.fields import BadMessage, OBSERVATION_TYPES, stamp_of
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One observation vector and whether it may be acted on."""
+
+    values: np.ndarray      # (n,) float64; NaN where nothing has arrived
+    stamp: int              # ns, of the newest entry
+    stale: str              # why it must not be acted on, or ''
+
+
+@dataclass
+class _Held:
+    values: np.ndarray
+    stamped: bool           # its type has a header
+    stamp: int = 0          # ns, header stamp where there is one, else the time of arrival
+    fresh: bool = False     # arrived since the last `take`
+
+
+class Assembler:
+    """Holds the last good value per entry (alignment `hold`), and knows how old it is."""
+
+    def __init__(self, contract: Contract):
+        self._entries = contract.observations
+        self._held = [_Held(np.full(len(entry.selection.components), np.nan),
+                            OBSERVATION_TYPES[entry.type].stamped) for entry in self._entries]
+        self._taken = 0                     # ns, newest stamp already acted on
+        self.refused: dict[str, str] = {}   # entry -> why its last message was refused
+
+    def update(self, index: int, message, received: int) -> None:
+        """Take a message of entry `index` that arrived at `received` ns; keep the last if bad."""
+        entry, held = self._entries[index], self._held[index]
+        try:
+            values = entry.selection.read(message)
+        except BadMessage as error:
+            self.refused[entry.name] = str(error)
+            return
+        self.refused.pop(entry.name, None)
+        held.values, held.fresh = values, True
+        held.stamp = stamp_of(message) or received
+
+    @property
+    def newest(self) -> int:
+        """The newest stamp held, ns; times of arrival count only where no entry has stamps."""
+        stamps = [held.stamp for held in self._held if held.stamped]
+        return max(stamps or [held.stamp for held in self._held])
+
+    def complete(self) -> bool:
+        """Whether every entry has arrived since the last tick and all are of one instant.
+
+        A lockstep simulator stamps all topics of a step alike and waits for the action, so this
+        is when to act. A step that was sent again carries a stamp already taken.
+        """
+        newest = self.newest
+        return newest > self._taken and all(
+            held.fresh and (held.stamp == newest or not held.stamped) for held in self._held)
+
+    def take(self, now: int) -> Reading:
+        """Read the vector at time `now` ns; ages are compared with each entry's max_age."""
+        stale = []
+        for entry, held in zip(self._entries, self._held):
+            held.fresh = False
+            age = (now - held.stamp) * 1e-9
+            if held.stamp and age <= entry.max_age:
+                continue
+            stale.append(f'{entry.name} on {entry.topic} is {age:.2f} s old, max_age '
+                         f'{entry.max_age:g} s' if held.stamp else
+                         f'{entry.name} never arrived on {entry.topic}')
+            if entry.name in self.refused:
+                stale.append(self.refused[entry.name])
+        self._taken = self.newest
+        return Reading(np.concatenate([held.values for held in self._held]), self.newest,
+                       '; '.join(stale))

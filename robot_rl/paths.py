@@ -1,0 +1,45 @@
+"""Find the files that come with the package: in a checkout, a colcon prefix, or a venv."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+import sys
+
+
+def share_folders() -> list[Path]:
+    """Return the folders that may hold config/, launch/ and rviz/, nearest first."""
+    checkout = Path(__file__).resolve().parents[1]
+    folders = [checkout] if (checkout / 'package.xml').is_file() else []
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) + [sys.prefix]
+    return folders + [Path(prefix) / 'share' / 'robot_rl' for prefix in prefixes if prefix]
+
+
+def shared_file(relative: str) -> Path | None:
+    """Return the first existing file of that relative path, or None."""
+    for folder in share_folders():
+        if (folder / relative).is_file():
+            return folder / relative
+    return None
+
+
+def contract_path(name_or_path: str) -> Path:
+    """Return the file of a contract: a path as given, a bare name from the shipped config/."""
+    if '/' not in name_or_path and not name_or_path.endswith(('.yaml', '.yml')):
+        shipped = shared_file(f'config/{name_or_path}.yaml')
+        if shipped:
+            return shipped
+    return Path(name_or_path)
+
+
+def model_path(text: str, contract_file: Path) -> Path:
+    """Return the file of `package.module:file.xml`, or of a path relative to the contract."""
+    package, colon, name = text.partition(':')
+    try:
+        spec = importlib.util.find_spec(package) if colon else None
+    except (ImportError, ValueError):       # a parent is missing, or it is no module's name
+        spec = None
+    if spec and spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0]) / name
+    return contract_file.parent / text

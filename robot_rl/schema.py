@@ -1,0 +1,168 @@
+"""Read a YAML mapping key by key and collect every problem instead of stopping at the first."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+import reprlib
+import sys
+
+from robot_rl.errors import InvalidFile, Problem
+import yaml
+
+MAX_FILE_BYTES = 1 << 20
+MISSING = object()
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        for key_node, _ in pairs:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'key {key!r} is given twice', key_node.start_mark)
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> dict:
+    """Return the mapping in a YAML file of at most 1 MiB, or raise InvalidFile."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidFile(path, [Problem('file', f'at most {MAX_FILE_BYTES} bytes',
+                                             f'{path.stat().st_size} bytes')])
+        text = path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidFile(path, [Problem('file', 'a readable YAML file', str(error))]) from None
+    try:
+        document = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506, a SafeLoader
+    except Exception as error:  # noqa: B902, yaml fails in more ways than it declares
+        raise InvalidFile(path, [Problem('file', 'valid YAML', ' '.join(str(error).split()))]
+                          ) from None
+    if not isinstance(document, dict):
+        raise InvalidFile(path, [Problem('file', 'a mapping of keys', show(document))])
+    return document
+
+
+def show(value) -> str:
+    """Describe a found value in one short line."""
+    if value is MISSING:
+        return 'nothing'
+    if isinstance(value, bool):
+        return f'{value} (YAML reads unquoted y, n, yes, no, on, off as booleans: quote it)'
+    text = _SHORT.repr(value)
+    return text if len(text) <= 60 else text[:57] + '...'
+
+
+_SHORT = reprlib.Repr()         # repr of a few nested YAML aliases could fill the memory
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
+
+
+class Section:
+    """One mapping of the file: typed getters that record a Problem and return a stand-in."""
+
+    def __init__(self, data, key: str, problems: list[Problem]):
+        self.key = key
+        self.problems = problems
+        self.used: set[str] = set()
+        self.data = data if isinstance(data, dict) else {}
+        if not isinstance(data, dict):
+            self.problem('', 'a mapping', data)
+
+    def path(self, key: str) -> str:
+        """Return the full dotted key."""
+        return '.'.join(part for part in (self.key, str(key)) if part) or 'file'
+
+    def problem(self, key: str, expected: str, found, advice: str = '') -> None:
+        """Record one problem at a key of this mapping."""
+        self.problems.append(Problem(self.path(key), expected, show(found), advice))
+
+    def raw(self, key: str, default=MISSING):
+        """Return the value as parsed, and mark the key as known."""
+        self.used.add(key)
+        return self.data.get(key, default)
+
+    def text(self, key: str, default=MISSING, choices=None) -> str:
+        """Return a non-empty string."""
+        value = self.raw(key, default)
+        if value is default and default is not MISSING:
+            return default
+        if not isinstance(value, str) or not value:
+            self.problem(key, 'text', value)
+        elif choices and value not in choices:
+            near = difflib.get_close_matches(value, choices, n=1)
+            self.problem(key, 'one of ' + ', '.join(choices), value,
+                         f'did you mean {near[0]}?' if near else '')
+        return value if isinstance(value, str) else ''
+
+    def number(self, key: str, default=MISSING, above=None, least=None) -> float:
+        """Return a finite float within its range."""
+        value = self.raw(key, default)
+        if value is default and default is not MISSING:
+            return default
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        good = good and abs(value) <= sys.float_info.max    # an integer may be larger than that
+        if not good or (above is not None and value <= above) or (
+                least is not None and value < least):
+            bound = f' > {above}' if above is not None else ''
+            bound = f' >= {least}' if least is not None else bound
+            self.problem(key, f'a finite number{bound}', value)
+            return math.nan
+        return float(value)
+
+    def integer(self, key: str, default=MISSING, least: int = 0) -> int:
+        """Return an integer of at least `least`."""
+        value = self.raw(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            self.problem(key, f'an integer >= {least}', value)
+            return least
+        return value
+
+    def texts(self, key: str, default=MISSING) -> tuple[str, ...]:
+        """Return a non-empty list of different strings."""
+        value = self.raw(key, default)
+        if value is default and default is not MISSING:
+            return default
+        if not isinstance(value, list) or not value:
+            self.problem(key, 'a list of names', value)
+            return ()
+        for index, item in enumerate(value):
+            if not isinstance(item, str) or not item:
+                self.problem(f'{key}[{index}]', 'a name', item)
+            elif value.index(item) != index:
+                self.problem(f'{key}[{index}]', 'a name used once', item)
+        return tuple(str(item) for item in value)   # as many as given: other keys are counted
+
+    def numbers(self, key: str, count: int, default=MISSING, above=None) -> tuple[float, ...]:
+        """Return `count` finite floats."""
+        value = self.raw(key, default)
+        if value is default and default is not MISSING:
+            return default
+        if not isinstance(value, list) or len(value) != count:
+            self.problem(key, f'a list of {count} numbers', value)
+            return (math.nan,) * count
+        items = Section({f'{key}[{i}]': item for i, item in enumerate(value)}, self.key,
+                        self.problems)
+        return tuple(items.number(f'{key}[{i}]', above=above) for i in range(count))
+
+    def section(self, key: str, required: bool = True) -> Section:
+        """Return a nested mapping."""
+        value = self.raw(key)
+        if value is MISSING and not required:
+            value = {}
+        return Section(value, self.path(key), self.problems)
+
+    def refuse_unknown(self) -> None:
+        """Record every key that no getter asked for."""
+        for key in self.data:
+            if key not in self.used:
+                near = difflib.get_close_matches(str(key), sorted(self.used), n=1)
+                self.problem(str(key), 'a known key (' + ', '.join(sorted(self.used)) + ')',
+                             str(key), f'did you mean {near[0]}?' if near else '')
