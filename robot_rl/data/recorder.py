@@ -1,0 +1,345 @@
+"""Records every topic of a contract, one bag per episode, and publishes what is safely on disk.
+
+The executor's callbacks only append to a queue that is bounded in bytes; one writer thread owns
+the files and all state of the episode. An episode's transitions are handed on after its bag is
+complete on the disk, never before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+import json
+import logging
+from pathlib import Path
+import shutil
+import threading
+import time
+
+from robot_rl.contract import Contract
+from robot_rl.data import cdr
+from robot_rl.data.bag import decode_step, find_bags
+from robot_rl.data.episode import episode_record, EpisodeRecord, OpenEpisode, Topic
+from robot_rl.data.intake import Intake
+from robot_rl.data.session import Session
+from robot_rl.data.steps import BadStep, Status, Step
+from robot_rl.data.transitions import Transitions
+from robot_rl.errors import UserError
+from robot_rl.fields import BadMessage
+
+__all__ = ['EpisodeRecord', 'EpisodeRecorder', 'RecorderSettings', 'Topic']
+
+PREROLL = 1_000_000_000             # ns: what was last seen longer ago enters a bag this old
+POLL = 0.05                         # s
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """When data becomes durable, and the bounds of memory, disk and patience."""
+
+    flush_period: float = 0.5               # s, what a killed process may lose
+    fsync_period: float = 5.0               # s, what a power cut may lose
+    queue_bytes: int = 256 << 20            # memory; beyond it messages are dropped and counted
+    min_free_bytes: int = 200_000_000       # disk; below it episodes end and none begins
+    settle: float = 0.05                    # s after the last step, for trailing messages
+    final_step_timeout: float = 2.0         # s to wait for the last step after a human's verdict
+    idle_timeout: float = 10.0              # s without a step until an episode is given up
+
+
+class EpisodeRecorder:
+    """Thread-safe; no method but `close` waits for the disk.
+
+    `on_episode(EpisodeRecord)` and `on_event(kind, values)` run on the writer thread (events of
+    the start-up on the constructing thread). Raises UserError where the folder is in use.
+    """
+
+    def __init__(self, root: Path, contract: Contract, topics: list[Topic],
+                 settings: RecorderSettings, steps_topic: str,
+                 on_episode: Callable[[EpisodeRecord], None],
+                 on_event: Callable[[str, dict], None], extra: dict | None = None):
+        names = [topic.name for topic in topics]
+        if steps_topic not in names:
+            raise UserError(f'{steps_topic}: expected among the recorded topics, found '
+                            f'{", ".join(names)}')
+        self._contract, self._topics, self._settings = contract, list(topics), settings
+        for topic in topics:
+            cdr.definition(topic.type)      # refuse an unknown type now, not at the first episode
+        self._steps_id = names.index(steps_topic)
+        self._on_episode, self._on_event = on_episode, on_event
+        self._callback_errors = 0
+        self._session = Session(Path(root), contract, self._emit)
+        self._custom_data = {**{str(key): str(value) for key, value in (extra or {}).items()},
+                             'contract': contract.text, 'contract_hash': contract.hash,
+                             'interface': json.dumps(contract.interface),
+                             'task': contract.task, 'session': self._session.id,
+                             'steps_topic': steps_topic}
+        self._intake = Intake(settings.queue_bytes)
+        self._starting = False          # a start is queued
+        # From here on owned by the writer thread; others only read.
+        self._open: OpenEpisode | None = None
+        self._last: dict[int, tuple[bytes, int, int]] = {}     # newest message of each topic
+        self._step: Step | None = None
+        self._skip: Step | None = None          # the rest of this step's episode is not recorded
+        self._replay: deque[Path] = deque()
+        self._written = self._flushed = self._bad_steps = self._skipped = 0
+        self._episodes = self._transitions = self._reported_drops = 0
+        self._disk_full, self._free, self._disk_checked = False, 0, 0.0
+        self._check_disk(time.monotonic())
+        self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
+        self._thread.start()
+
+    # Called from any thread.
+
+    def put(self, topic_id: int, data: bytes, log_time: int, publish_time: int) -> bool:
+        """Queue a serialised message of the topic at that place of the list; False if dropped."""
+        return self._intake.put(topic_id, data, max(log_time, 0), max(publish_time, 0))
+
+    def start_episode(self, note: str = '') -> tuple[bool, str]:
+        """Open a bag; return whether it will be opened, and the reason why not."""
+        episode = self._open
+        if self._starting or (episode and not episode.finished):
+            return False, 'an episode is open: end or discard it first'
+        if self._disk_full:
+            return False, f'the disk is nearly full, {self._free} bytes are free'
+        self._starting = True
+        return self._post(partial(self._start, note), 'an episode begins')
+
+    def end_episode(self, success: bool) -> tuple[bool, str]:
+        """End the open episode with a human's verdict."""
+        return self._finish('success' if success else 'failure')
+
+    def discard_episode(self) -> tuple[bool, str]:
+        """End the open episode and move its bag out of the way; it is never published."""
+        return self._finish('discard')
+
+    def republish(self) -> tuple[bool, str]:
+        """Publish every episode of the session again, from its bag, while recording goes on."""
+        return self._post(self._start_replay, 'every episode will be published again')
+
+    def stats(self) -> dict:
+        """Return counters and gauges for diagnostics."""
+        episode = self._open
+        dropped = {self._topics[index].name: count
+                   for index, count in self._intake.drops().items()}
+        return {'queue_bytes': self._intake.bytes, 'dropped': dropped,
+                'written': self._written, 'flushed': self._flushed,
+                'bad_steps': self._bad_steps, 'skipped_steps': self._skipped,
+                'last_flush_age': time.monotonic() - episode.flushed_at if episode else 0.0,
+                'bag': episode.name if episode else '', 'episodes': self._episodes,
+                'published': self._session.published, 'transitions': self._transitions,
+                'disk_free': self._free, 'disk_full': self._disk_full,
+                'callback_errors': self._callback_errors, 'alive': self._thread.is_alive()}
+
+    def close(self) -> None:
+        """Write what is queued, complete the open bag, and let go of the folder."""
+        self._intake.stop()
+        self._thread.join()
+        self._session.close()
+
+    def _finish(self, verdict: str) -> tuple[bool, str]:
+        episode = self._open
+        if episode is None and not self._starting:
+            return False, 'no episode is open'
+        name = episode.name if episode else 'the episode'
+        return self._post(partial(self._end, verdict), f'{name}: {verdict}')
+
+    def _post(self, command: Callable[[], None], answer: str) -> tuple[bool, str]:
+        if not self._intake.post(command):
+            return False, 'the recorder is closed'
+        return True, answer
+
+    # The writer thread.
+
+    def _run(self) -> None:
+        while (batch := self._intake.take(0.0 if self._replay else POLL)) is not None:
+            for item in batch:
+                self._attempt(item if callable(item) else partial(self._message, *item))
+            self._attempt(partial(self._tick, time.monotonic()))
+            if self._replay:        # one bag at a time: messages keep coming
+                self._replay_one(self._replay.popleft())
+        self._attempt(partial(self._close, 'incomplete'))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Run an action; where the disk refuses, give up the open bag: the thread lives on."""
+        try:
+            action()
+        except Exception as error:  # noqa: B902, one failed write must not end all recording
+            episode, self._open = self._open, None
+            self._skip = self._step
+            if episode:
+                episode.writer.abandon()        # left incomplete: recovered at the next start
+            self._emit('write_error', {'episode': episode.name if episode else '',
+                                       'reason': f'{type(error).__name__}: {error}'})
+
+    def _message(self, topic_id: int, data: bytes, log_time: int, publish_time: int) -> None:
+        if topic_id == self._steps_id:
+            if not self._take_step(data, log_time):
+                return
+        else:
+            self._last[topic_id] = data, log_time, publish_time
+        if self._open:
+            self._open.write(topic_id, data, log_time, publish_time)
+            self._written += 1
+
+    def _take_step(self, data: bytes, log_time: int) -> bool:
+        """Follow the policy's episode; return whether the record is to be written."""
+        try:
+            step = decode_step(data, self._contract)
+        except (BadMessage, BadStep) as error:
+            self._bad_steps += 1
+            if self._bad_steps == 1:
+                self._emit('bad_step', {'reason': str(error)})
+            return False
+        self._step, skip = step, self._skip
+        if skip and step.episode == skip.episode and step.index > skip.index:
+            self._skipped += 1
+            return False
+        self._skip = None
+        if self._open and not self._open.takes(step):
+            self._close('abandoned')
+        if self._open is None:
+            self._begin(log_time, by_operator=False)
+        if self._open is None:
+            return False
+        self._open.steps.append(step)
+        self._open.stepped_at = time.monotonic()
+        if step.status is not Status.RUNNING:   # what is queued by now still belongs to it
+            self._intake.post(partial(self._settle, self._open))
+        return True
+
+    def _settle(self, episode: OpenEpisode) -> None:
+        episode.close_at = time.monotonic() + self._settings.settle
+
+    def _start(self, note: str) -> None:
+        try:
+            if self._open and self._open.finished:
+                self._close('incomplete')
+            if self._open is None:
+                newest = max((log_time for _, log_time, _ in self._last.values()), default=0)
+                self._begin(newest, by_operator=True, note=note)
+        finally:
+            self._starting = False
+
+    def _begin(self, log_time: int, by_operator: bool, note: str = '') -> None:
+        self._check_disk(time.monotonic())
+        if self._disk_full:
+            return
+        name = self._session.next_name()
+        self._open = OpenEpisode(
+            self._session.root / name, self._topics,
+            {**self._custom_data, 'episode': name, 'note': note, 'outcome': 'incomplete',
+             'started': str(time.time_ns())}, by_operator, time.monotonic())
+        for topic_id, (data, seen, sent) in self._last.items():
+            self._open.write(topic_id, data, max(seen, log_time - PREROLL, 0), sent)
+            self._written += 1
+        self._emit('start', {'episode': name})
+
+    def _end(self, verdict: str) -> None:
+        episode = self._open
+        if episode is None:
+            return
+        if verdict == 'discard':
+            episode.mark(discarded=True)
+        else:
+            episode.mark(label=verdict)
+        if episode.running:     # the policy server ends its episode and sends the last step
+            self._emit(verdict, {'episode': episode.name})
+            episode.close_at = time.monotonic() + self._settings.final_step_timeout
+        else:
+            self._settle(episode)
+
+    def _tick(self, now: float) -> None:
+        if now - self._disk_checked >= 1.0:
+            self._check_disk(now)
+        episode, settings = self._open, self._settings
+        if episode is None:
+            return
+        if episode.close_at is not None and now >= episode.close_at:
+            self._close('incomplete')
+        elif self._disk_full:
+            self._skip = self._step
+            self._close('incomplete')
+        elif (not episode.by_operator and episode.running
+              and now - episode.stepped_at > settings.idle_timeout):
+            self._close('abandoned')
+        elif now - episode.synced_at >= settings.fsync_period:
+            episode.writer.sync()
+            episode.synced_at = episode.flushed_at = now
+            self._flushed = self._written
+        elif now - episode.flushed_at >= settings.flush_period:
+            episode.writer.flush()
+            episode.flushed_at = now
+            self._flushed = self._written
+
+    def _check_disk(self, now: float) -> None:
+        self._disk_checked = now
+        self._free = shutil.disk_usage(self._session.root).free
+        full, was_full = self._free < self._settings.min_free_bytes, self._disk_full
+        self._disk_full = full
+        if full and not was_full:
+            self._emit('disk_full', {'free': str(self._free)})
+        dropped = sum(self._intake.drops().values())
+        if dropped > self._reported_drops:
+            self._emit('dropped', {'messages': str(dropped - self._reported_drops)})
+        self._reported_drops = dropped
+
+    def _close(self, cut_short: str) -> None:
+        """Complete the open bag, then publish its transitions or move it to discarded/."""
+        episode = self._open
+        if episode is None:
+            return
+        outcome = episode.outcome(cut_short)
+        custom_data = {'outcome': outcome, 'ended': str(time.time_ns()),
+                       'dropped': str(sum(self._intake.drops().values()))}
+        transitions = None if episode.discarded else self._derive(episode)
+        if transitions is not None:
+            custom_data['transitions'] = str(len(transitions))
+        if transitions:
+            custom_data['sequence'] = str(self._session.sequence + 1)
+        custom_data = episode.close(**custom_data)
+        self._open = None
+        self._flushed = self._written
+        if episode.discarded:
+            self._skip = episode.steps[-1] if episode.steps else None
+            self._session.discard(episode.folder)
+        self._episodes += 1
+        self._emit('saved', {'episode': episode.name, 'outcome': outcome,
+                             'steps': str(len(episode.steps)),
+                             'transitions': str(len(transitions or ()))})
+        if transitions:
+            self._session.sequence += 1
+            self._session.published += 1
+            self._transitions += len(transitions)
+            self._call(self._on_episode, episode_record(
+                episode.name, custom_data, episode.steps, transitions, self._session.published))
+
+    def _derive(self, episode: OpenEpisode) -> Transitions | None:
+        try:
+            return episode.transitions(self._contract)
+        except UserError as error:
+            self._emit('unreadable', {'bag': episode.name, 'reason': str(error)})
+            return None
+
+    def _start_replay(self) -> None:
+        self._replay = deque(find_bags(self._session.root))
+
+    def _replay_one(self, folder: Path) -> None:
+        try:
+            record = self._session.read(folder, self._contract)
+        except (OSError, UserError) as error:
+            self._emit('unreadable', {'bag': str(folder), 'reason': str(error)})
+            return
+        if record:
+            self._call(self._on_episode, record)
+
+    def _emit(self, kind: str, values: dict[str, str]) -> None:
+        self._call(self._on_event, kind, values)
+
+    def _call(self, callback: Callable, *arguments) -> None:
+        try:
+            callback(*arguments)
+        except Exception:  # noqa: B902, a failing listener must not cost the recording
+            self._callback_errors += 1
+            logging.getLogger(__name__).exception('a callback of the recorder failed')

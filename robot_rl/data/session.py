@@ -1,0 +1,140 @@
+"""The folder of a robot's episodes: who records into it, and names that are never used twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import fcntl
+import os
+from pathlib import Path
+import re
+import uuid
+
+from robot_rl.contract import Contract
+from robot_rl.data.bag import (bag_steps, bag_transitions, find_bags, read_info,
+                               RECOVERED, set_custom_data)
+from robot_rl.data.episode import episode_record, EpisodeRecord
+from robot_rl.data.recover import recover
+from robot_rl.data.transitions import derive_transitions, label_transitions
+from robot_rl.errors import InvalidFile, Problem, UserError
+from robot_rl.files import sync_folder, write_atomic
+from robot_rl.schema import load_yaml
+import yaml
+
+DISCARDED = 'discarded'
+_EPISODE = re.compile(r'\.?episode_(\d{6,12})(_recovered)?')
+
+
+class Session:
+    """Holds the folder's lock, the session's id, and the numbers of episodes.
+
+    `sequence` counts the episodes that were ever published, without gaps; each is stored in its
+    bag. `published` is how many of them are in the folder.
+    """
+
+    def __init__(self, root: Path, contract: Contract, on_event: Callable[[str, dict], None]):
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._lock = open(root / '.lock', 'a')
+        except OSError as error:
+            raise UserError(f'{root}: {error.strerror}; name a folder that can be written'
+                            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise UserError(f'{root}: another recorder writes into this folder; '
+                            'stop it, or name another folder') from None
+        try:
+            self.id = _session_id(root / 'session.yaml')
+            for found in recover(root):
+                on_event('recovered' if found.folder else 'unreadable', {
+                    'bag': str(found.original), 'messages': str(found.messages),
+                    'reason': found.reason})
+            self.sequence = self.published = 0
+            self._number_bags(contract, on_event)
+            self._last_name = max((_number(path) for folder in (root, root / DISCARDED)
+                                   if folder.is_dir() for path in folder.iterdir()), default=0)
+        except OSError as error:
+            self._lock.close()
+            raise UserError(f'{root}: {error}') from None
+        except UserError:
+            self._lock.close()
+            raise
+
+    def next_name(self) -> str:
+        """Return the name of a new episode."""
+        self._last_name += 1
+        return f'episode_{self._last_name:06d}'
+
+    def discard(self, folder: Path) -> None:
+        """Move a closed bag, and the original of a recovered one, out of the way."""
+        (self.root / DISCARDED).mkdir(exist_ok=True)
+        for name in {folder.name, folder.name.removesuffix(RECOVERED)}:
+            if (self.root / name).exists():
+                os.rename(self.root / name, self.root / DISCARDED / name)
+        sync_folder(self.root)
+
+    def read(self, folder: Path, contract: Contract) -> EpisodeRecord | None:
+        """Return a published episode from its bag, None if it is not one; raise UserError."""
+        info = read_info(folder)
+        if not info.complete or not self._owns(info.custom_data):
+            return None
+        steps = bag_steps(folder, contract)
+        transitions = label_transitions(derive_transitions(steps, contract),
+                                        info.custom_data.get('label', ''))
+        if not transitions:
+            return None
+        return episode_record(folder.name, info.custom_data, steps, transitions, self.published)
+
+    def close(self) -> None:
+        """Let another recorder have the folder."""
+        self._lock.close()
+
+    def _owns(self, custom_data: dict[str, str]) -> bool:
+        return (custom_data.get('session') == self.id
+                and custom_data.get('sequence', '').isdecimal())
+
+    def _number_bags(self, contract: Contract, on_event: Callable[[str, dict], None]) -> None:
+        """Count the published bags, and number what was recovered or copied into the folder."""
+        waiting = []
+        for folder in find_bags(self.root):
+            try:
+                info = read_info(folder)
+            except UserError as error:
+                on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
+                continue
+            if info.custom_data.get('outcome') == 'discarded':      # killed before the move
+                self.discard(folder)
+            elif self._owns(info.custom_data):
+                self.sequence = max(self.sequence, int(info.custom_data['sequence']))
+                self.published += 1
+            elif info.complete and info.custom_data.get('transitions') != '0':
+                waiting.append(folder)
+        for folder in waiting:
+            try:
+                count = len(bag_transitions(folder, contract))
+            except UserError as error:
+                on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
+                continue
+            if count:
+                self.sequence += 1
+                self.published += 1
+                set_custom_data(folder, session=self.id, sequence=str(self.sequence),
+                                transitions=str(count))
+
+
+def _session_id(path: Path) -> str:
+    if not path.exists():
+        write_atomic(path, yaml.safe_dump({'session': str(uuid.uuid4())}))
+    found = load_yaml(path).get('session')
+    try:
+        return str(uuid.UUID(found))
+    except (AttributeError, TypeError, ValueError):
+        raise InvalidFile(path, [Problem('session', 'a uuid', repr(found),
+                                         'remove the file to begin a new session')]) from None
+
+
+def _number(path: Path) -> int:
+    match = _EPISODE.fullmatch(path.name)
+    return int(match[1]) if match else 0

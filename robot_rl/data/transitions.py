@@ -1,0 +1,81 @@
+"""Step records -> transitions. The one code path for live episodes and for bags.
+
+The recorder feeds it the bytes it has just written; a reader feeds it the same bytes from the
+bag. Nothing else derives transitions, so both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robot_rl.contract import Contract
+from robot_rl.data.steps import Status, Step
+from robot_rl.errors import UserError
+
+LABELS = ('success', 'failure')
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """k transitions as float32 columns, in the order in which they happened."""
+
+    observation: np.ndarray         # (k, n)
+    action: np.ndarray              # (k, m), executed, in the contract's units
+    reward: np.ndarray              # (k,)
+    next_observation: np.ndarray    # (k, n)
+    terminated: np.ndarray          # (k,), 1.0 where the task ended: no bootstrap
+    truncated: np.ndarray           # (k,), 1.0 where only the recording ended
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
+COLUMNS = tuple(Transitions.__dataclass_fields__)
+
+
+def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions:
+    """Return the transitions between consecutive records of one episode.
+
+    A record pairs with the next only when it is of the same episode and the next index, so a gap
+    (a lost record, a recorder that restarted) costs the pair and never joins two times.
+    """
+    steps = list(steps)
+    pairs = [(now, after) for now, after in zip(steps, steps[1:])
+             if now.status is Status.RUNNING and after.status is not Status.BROKEN
+             and after.episode == now.episode and after.index == now.index + 1]
+    n, m = len(contract.layout), len(contract.action.layout)
+    observation = np.array([now.observation for now, _ in pairs]).reshape(-1, n)
+    action = np.array([now.executed for now, _ in pairs]).reshape(-1, m)
+    following = np.array([after.observation for _, after in pairs]).reshape(-1, n)
+    try:
+        reward, terminated = contract.judge(observation, action, following)
+    except Exception as error:  # noqa: B902, user code may raise anything
+        raise UserError(f'{contract.reward_name}: {type(error).__name__}: {error}') from error
+    terminated = terminated | np.array([after.status is Status.TERMINATED for _, after in pairs],
+                                       bool)
+    truncated = np.zeros(len(pairs), bool)
+    for index, (_, after) in enumerate(pairs):
+        broken = index + 1 == len(pairs) or pairs[index + 1][0] is not after
+        truncated[index] = broken and not terminated[index]
+    columns = (observation, action, reward, following, terminated, truncated)
+    found = Transitions(*(np.ascontiguousarray(column, np.float32) for column in columns))
+    if not np.isfinite(found.reward).all():
+        raise UserError(f'{contract.reward_name}: expected finite rewards, found '
+                        f'{found.reward[~np.isfinite(found.reward)][0]}')
+    return found
+
+
+def label_transitions(transitions: Transitions, label: str) -> Transitions:
+    """Return the transitions with a human's verdict on the episode, `success` or `failure`.
+
+    Either verdict says that the task ended there, so the last transition is terminated: nothing
+    is bootstrapped from a state in which no one acted again. Without a label nothing changes.
+    """
+    if label not in LABELS or not len(transitions):
+        return transitions
+    terminated, truncated = transitions.terminated.copy(), transitions.truncated.copy()
+    terminated[-1], truncated[-1] = 1.0, 0.0
+    return replace(transitions, terminated=terminated, truncated=truncated)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from recording import episode_steps, make_step
+from robot_rl.data.steps import Status
+from robot_rl.data.transitions import COLUMNS, derive_transitions, label_transitions
+from robot_rl.errors import UserError
+
+
+def test_an_episode_of_n_actions_gives_n_transitions(contract):
+    steps = episode_steps(4)
+    found = derive_transitions(steps, contract)
+    assert len(found) == 4
+    assert found.observation[:, 0] == pytest.approx([0.0, 0.01, 0.02, 0.03])
+    assert found.next_observation[:, 0] == pytest.approx([0.01, 0.02, 0.03, 0.04])
+    assert {getattr(found, name).dtype for name in COLUMNS} == {np.dtype(np.float32)}
+
+
+def test_the_executed_action_is_learned_from_not_the_requested(contract):
+    steps = episode_steps(2, requested=0.9)
+    found = derive_transitions(steps, contract)
+    assert found.action[:, 0].tolist() == [np.float32(0.25), np.float32(0.25 + 1 / 7)]
+
+
+def test_the_reward_is_the_contracts_of_the_next_observation(contract):
+    found = derive_transitions([make_step(0), make_step(1, Status.TRUNCATED)], contract)
+    assert found.reward[0] == np.float32(-0.99 - 0.01 * 0.25 ** 2)
+
+
+def test_a_time_limit_is_truncation(contract):
+    found = derive_transitions(episode_steps(3, Status.TRUNCATED), contract)
+    assert found.truncated.tolist() == [0, 0, 1]
+    assert found.terminated.tolist() == [0, 0, 0]
+
+
+def test_an_abort_is_truncation(contract):
+    found = derive_transitions(episode_steps(3, Status.ABORTED), contract)
+    assert found.truncated[-1] == 1 and found.terminated[-1] == 0
+
+
+def test_no_transition_leads_to_an_observation_that_is_not_to_be_trusted(contract):
+    found = derive_transitions(episode_steps(3, Status.BROKEN), contract)
+    assert found.next_observation[:, 0] == pytest.approx([0.01, 0.02])
+    assert found.truncated.tolist() == [0, 1]
+
+
+def test_a_terminated_status_is_termination_without_truncation(contract):
+    found = derive_transitions(episode_steps(3, Status.TERMINATED), contract)
+    assert found.terminated.tolist() == [0, 0, 1]
+    assert found.truncated.tolist() == [0, 0, 0]
+
+
+def test_the_contract_may_terminate_where_the_policy_server_did_not(contract):
+    steps = [make_step(0), make_step(1, Status.TRUNCATED, position=1.0)]
+    found = derive_transitions(steps, contract)
+    assert (found.terminated[0], found.truncated[0]) == (1, 0)
+
+
+def test_a_missing_record_costs_its_pairs_and_never_joins_two_times(contract):
+    steps = episode_steps(6)
+    del steps[3]
+    found = derive_transitions(steps, contract)
+    assert found.observation[:, 0] == pytest.approx([0.0, 0.01, 0.04, 0.05])
+    assert found.truncated.tolist() == [0, 1, 0, 1]
+
+
+def test_two_episodes_are_never_joined(contract):
+    steps = [make_step(0, episode=1), make_step(1, episode=2), make_step(2, episode=2)]
+    found = derive_transitions(steps, contract)
+    assert found.observation[:, 0] == pytest.approx([0.01])
+
+
+def test_the_action_of_the_last_record_was_never_executed(contract):
+    steps = [make_step(0, Status.TRUNCATED), make_step(1)]
+    assert len(derive_transitions(steps, contract)) == 0
+
+
+def test_no_steps_give_empty_columns_of_the_right_width(contract):
+    found = derive_transitions([], contract)
+    assert found.observation.shape == (0, 2) and found.action.shape == (0, 1)
+
+
+@pytest.mark.parametrize('label', ['success', 'failure'])
+def test_a_humans_verdict_ends_the_task(contract, label):
+    found = label_transitions(derive_transitions(episode_steps(3), contract), label)
+    assert found.terminated.tolist() == [0, 0, 1]
+    assert found.truncated.tolist() == [0, 0, 0]
+
+
+def test_without_a_label_nothing_changes(contract):
+    found = derive_transitions(episode_steps(3), contract)
+    assert label_transitions(found, '') is found
+
+
+def test_a_failing_reward_is_named_not_thrown_as_is(make_contract):
+    contract = make_contract(**{'tiny_task:reward': 'tiny_task:broken_reward'})
+    with pytest.raises(UserError, match='tiny_task:broken_reward: ZeroDivisionError'):
+        derive_transitions(episode_steps(3), contract)
