@@ -1,0 +1,93 @@
+"""The dynamics gap: a declared difference between the simulator trained in and another world.
+
+A claim about transfer needs a second world whose difference is written down. Every factor is
+relative to the model file, so `Gap()` is the model itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+from robot_rl.errors import InvalidFile, Problem
+from robot_rl.schema import Section, show
+import yaml
+
+MAX_TEXT = 4096
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How one world differs from the model file; the defaults change nothing."""
+
+    name: str = 'none'
+    friction: float = 1.0           # factor on contact friction and joint friction loss
+    mass: float = 1.0               # factor on every mass and inertia
+    damping: float = 1.0            # factor on joint damping
+    actuator_gain: float = 1.0      # factor on what an actuator makes of a command
+    action_bound: float = 1.0       # factor on the actuators' command ranges
+    control_rate: float = 1.0       # factor on the control rate; 0.6: periods 1/0.6 longer
+    latency: float = 0.0            # s from a command to its effect, rounded to a physics step
+    observation_noise: float = 0.0  # standard deviation, added to positions
+    seed: int = 0                   # of that noise
+
+    def apply(self, model: mujoco.MjModel) -> None:
+        """Change a model in place; what it does not hold (rate, latency, noise) is the twin's."""
+        model.geom_friction *= self.friction
+        model.pair_friction *= self.friction
+        model.dof_frictionloss *= self.friction
+        model.tendon_frictionloss *= self.friction
+        model.body_mass *= self.mass
+        model.body_inertia *= self.mass
+        model.dof_damping *= self.damping
+        model.actuator_gainprm[:, 0] *= self.actuator_gain
+        model.actuator_ctrlrange *= self.action_bound
+        mujoco.mj_setConst(model, mujoco.MjData(model))     # constants derived from the masses
+
+
+SHIPPED = {
+    'none': Gap(),
+    'mild': Gap('mild', friction=0.8, mass=1.2, damping=1.2, latency=0.02,
+                observation_noise=0.001),
+    'declared': Gap('declared', friction=0.4, mass=2.0, action_bound=0.6, control_rate=0.6,
+                    latency=0.06),
+}
+
+# key: (least, most); what lies outside is a typing error or a world that cannot be stepped.
+BOUNDS = {
+    'friction': (0.0, 100.0), 'mass': (0.01, 100.0), 'damping': (0.0, 100.0),
+    'actuator_gain': (0.01, 100.0), 'action_bound': (0.01, 100.0), 'control_rate': (0.05, 20.0),
+    'latency': (0.0, 10.0), 'observation_noise': (0.0, 10.0),
+}
+
+
+def load_gap(text: str) -> Gap:
+    """Return a shipped gap by name, or one written as `{friction: 0.4, latency: 0.06}`.
+
+    Raises InvalidFile with every problem.
+    """
+    text = text.strip()
+    if text in SHIPPED:
+        return SHIPPED[text]
+    expected = 'one of ' + ', '.join(SHIPPED) + ', or a mapping such as {friction: 0.4}'
+    try:
+        document = yaml.safe_load(text) if len(text) <= MAX_TEXT else text
+    except (yaml.YAMLError, RecursionError):
+        document = text
+    if not isinstance(document, dict):
+        raise InvalidFile('gap', [Problem('gap', expected, show(document))])
+    problems: list[Problem] = []
+    section = Section(document, '', problems)
+    values = {key: _bounded(section, key, *bounds) for key, bounds in BOUNDS.items()}
+    gap = Gap(section.text('name', default='custom'), seed=section.integer('seed', 0), **values)
+    section.refuse_unknown()
+    if problems:
+        raise InvalidFile('gap', problems)
+    return gap
+
+
+def _bounded(section: Section, key: str, least: float, most: float) -> float:
+    value = section.number(key, default=getattr(Gap, key), least=least)
+    if value > most:
+        section.problem(key, f'at most {most}', value)
+    return value

@@ -1,0 +1,78 @@
+"""Push a puck into a marked circle with the peg at the tip of a three-joint arm.
+
+Pushing with a round peg is unstable: an offset between peg and puck grows with the distance
+pushed, so the peg must steer. Rewards take Views of shape (..., size) and return shape (...).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_rl.layout import View
+from robot_rl.tasks.planar import joint_velocity
+
+GOAL = np.array([0.30, 0.09])       # m, centre of the ring in puck_push.xml
+TOLERANCE = 0.03                    # m, puck centre to goal: success
+CONTACT = 0.065                     # m, puck radius and peg radius
+SCALE = 0.25                        # m, distances beyond this cost no more
+LENGTHS = (0.22, 0.18, 0.10)        # m, links of the arm
+SPEED = 0.18                        # m/s of the demonstrator's peg
+EPSILON = 1e-9
+
+
+def goal_distance(observation: View) -> np.ndarray:
+    """Return the distance from puck to goal in metres."""
+    return np.linalg.norm(observation['puck'] - GOAL, axis=-1)
+
+
+def success(observation: View) -> np.ndarray:
+    """Tell whether the puck is in the goal."""
+    return goal_distance(observation) < TOLERANCE
+
+
+def shaped_reward(observation: View, action: View, next_observation: View):
+    """Return (reward, terminated): 1 on success, else between -1 and 0, nearer to 0 when nearer.
+
+    Every step before success costs, so finishing beats staying close. The second term draws the
+    peg to the point from which a push goes straight to the goal.
+    """
+    offset = GOAL - next_observation['puck']
+    distance = np.linalg.norm(offset, axis=-1, keepdims=True)
+    behind = next_observation['puck'] - offset / np.maximum(distance, EPSILON) * CONTACT
+    approach = np.linalg.norm(next_observation['tip'] - behind, axis=-1)
+    cost = 0.7 * np.minimum(distance[..., 0] / SCALE, 1.0) + 0.3 * np.minimum(
+        approach / SCALE, 1.0)
+    done = success(next_observation)
+    return np.where(done, 1.0, -cost), done
+
+
+def sparse_reward(observation: View, action: View, next_observation: View):
+    """Return (reward, terminated): 0 on success, else -1.
+
+    The return counts steps to go; a critic that starts near 0 is optimistic about what it has not
+    tried, which a 0/1 reward would not give.
+    """
+    done = success(next_observation)
+    return np.where(done, 0.0, -1.0), done
+
+
+def scripted_action(observation: View, rng: np.random.Generator) -> np.ndarray:
+    """Return joint velocities (3,) rad/s of a demonstrator that steers, with unsteady hands."""
+    puck, tip = observation['puck'], observation['tip']
+    ahead = _unit(GOAL - puck)
+    aside = np.array([-ahead[1], ahead[0]])
+    along, across = ahead @ (puck - tip), aside @ (puck - tip)
+    if along > 0.5 * CONTACT and abs(across) < 0.7 * CONTACT:
+        heading = ahead + aside * np.clip(25.0 * across, -1.0, 1.0)    # behind the puck: push
+    else:                                                   # beside or before it: go around
+        stand = puck - 1.4 * CONTACT * ahead
+        side = -np.sign(across) or 1.0
+        if along < 0.8 * CONTACT and abs(across) < 1.2 * CONTACT:
+            stand = stand + 1.4 * CONTACT * side * aside
+        heading = stand - tip
+    velocity = SPEED * _unit(heading) + rng.normal(0.0, 0.02, 2)
+    return joint_velocity(observation['arm.position'], LENGTHS, velocity)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(np.linalg.norm(vector), EPSILON)
