@@ -1,0 +1,88 @@
+"""Multi-layer perceptrons as pure functions of one flat parameter vector.
+
+A network is its shapes; its parameters are a flat float32 tensor. So an optimiser step, a target
+update, a checkpoint and a comparison are each one line on one tensor. An ensemble of E networks
+is a (E, P) tensor, evaluated with one batched matrix product per layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Layer sizes from input to output; ReLU between, optionally after a layer norm."""
+
+    sizes: tuple[int, ...]
+    layer_norm: bool = False
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of weight, bias, weight, bias, ... in the flat vector."""
+        return [shape for inputs, outputs in zip(self.sizes, self.sizes[1:])
+                for shape in ((inputs, outputs), (1, outputs))]
+
+    def init(self, members: int, generator: torch.Generator) -> Tensor:
+        """Return (members, P) parameters, uniform in +-1/sqrt(inputs) as torch.nn.Linear."""
+        parts = []
+        for inputs, outputs in zip(self.sizes, self.sizes[1:]):
+            size = (members, (inputs + 1) * outputs)
+            uniform = torch.rand(size, generator=generator) * 2.0 - 1.0
+            parts.append(uniform / sqrt(inputs))
+        return torch.cat(parts, dim=1)
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """View (members, P) as weights (members, in, out) and biases (members, 1, out)."""
+        sizes = [rows * columns for rows, columns in self.shapes]
+        parts = flat.split(sizes, dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes)]
+
+    def __call__(self, flat: Tensor, inputs: Tensor) -> Tensor:
+        """Map inputs (batch, in) or (members, batch, in) to (members, batch, out)."""
+        hidden = inputs.expand(flat.shape[0], -1, -1) if inputs.dim() == 2 else inputs
+        parameters = self.split(flat)
+        for layer in range(0, len(parameters), 2):
+            hidden = torch.baddbmm(parameters[layer + 1], hidden, parameters[layer])
+            if layer + 2 < len(parameters):
+                if self.layer_norm:
+                    hidden = functional.layer_norm(hidden, hidden.shape[-1:])
+                hidden = functional.relu(hidden)
+        return hidden
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015) on one flat tensor; state is (parameters, mean, square)."""
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def step(self, slot: Slot, gradient: Tensor, count: Tensor) -> Slot:
+        """Return the slot after step number `count` (from 1)."""
+        mean = slot.mean.lerp(gradient, 1.0 - self.beta1)
+        square = slot.square.lerp(gradient * gradient, 1.0 - self.beta2)
+        scale = self.learning_rate / (1.0 - self.beta1 ** count)
+        deviation = (square / (1.0 - self.beta2 ** count)).sqrt()
+        return Slot(slot.value - scale * mean / (deviation + self.epsilon), mean, square)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Optimised parameters with their Adam moments, all of one shape."""
+
+    value: Tensor
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def of(cls, value: Tensor) -> Slot:
+        """Return a slot with zero moments."""
+        return cls(value, torch.zeros_like(value), torch.zeros_like(value))

@@ -1,0 +1,169 @@
+"""Soft actor-critic with a critic ensemble, as pure functions of (state, batch).
+
+SAC with learned temperature: Haarnoja et al. 2018, arXiv 1812.05905. Ensemble with a random
+subset in the target: REDQ, Chen et al. 2021, arXiv 2101.05982. Layer-normed critics and mixing
+prior data into each batch: RLPD, Ball et al. 2023, arXiv 2302.02948.
+
+Shapes: B batch, n observation, m action, E critics. Actions are scaled to [-1, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import log
+
+from robot_rl.learning.networks import Adam, Mlp, Slot
+from robot_rl.learning.policy import LOG_STD_RANGE
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Hyper-parameters of the update."""
+
+    width: int = 256                # units per hidden layer
+    depth: int = 2                  # hidden layers
+    critics: int = 2                # E
+    critic_subset: int = 2          # critics whose minimum is the target
+    layer_norm: bool = True         # in the critics
+    discount: float = 0.98          # gamma per control step
+    target_rate: float = 0.005      # tau, share of the critic mixed into its target per update
+    learning_rate: float = 3e-4
+    actor_period: int = 2           # critic updates per actor and temperature update
+    initial_temperature: float = 0.2
+    target_entropy: float = -0.5    # per action dimension, nats
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of normalised transitions."""
+
+    observation: Tensor             # (B, n)
+    action: Tensor                  # (B, m)
+    reward: Tensor                  # (B,)
+    next_observation: Tensor        # (B, n)
+    terminated: Tensor              # (B,), 1.0 where no value follows; a truncation has 0.0
+
+
+@dataclass(frozen=True)
+class SacState:
+    """Everything the update reads and writes; flat float32 tensors."""
+
+    actor: Slot                     # (1, P_actor)
+    critic: Slot                    # (E, P_critic)
+    target: Tensor                  # (E, P_critic)
+    temperature: Slot               # (1, 1), natural logarithm
+    updates: Tensor                 # (), critic updates so far
+    actor_updates: Tensor           # ()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state by name, for a checkpoint."""
+        named = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Slot):
+                named |= {f'{item.name}.{part.name}': getattr(value, part.name)
+                          for part in fields(value)}
+            else:
+                named[item.name] = value
+        return named
+
+    @classmethod
+    def from_tensors(cls, named: dict[str, Tensor]) -> SacState:
+        """Rebuild the state that `tensors` took apart."""
+        def take(name: str):
+            if name in named:
+                return named[name]
+            return Slot(*(named[f'{name}.{part.name}'] for part in fields(Slot)))
+
+        return cls(*(take(item.name) for item in fields(cls)))
+
+
+class Sac:
+    """The update rule for given sizes; holds no state."""
+
+    def __init__(self, observation_size: int, action_size: int, config: SacConfig):
+        hidden = (config.width,) * config.depth
+        self.config = config
+        self.action_size = action_size
+        self.actor = Mlp((observation_size, *hidden, 2 * action_size))
+        self.critic = Mlp((observation_size + action_size, *hidden, 1), config.layer_norm)
+        self.adam = Adam(config.learning_rate)
+        self.target_entropy = config.target_entropy * action_size
+
+    def init(self, generator: torch.Generator) -> SacState:
+        """Return fresh parameters drawn from the generator."""
+        critic = self.critic.init(self.config.critics, generator)
+        return SacState(
+            actor=Slot.of(self.actor.init(1, generator)), critic=Slot.of(critic),
+            target=critic.clone(),
+            temperature=Slot.of(torch.full((1, 1), log(self.config.initial_temperature))),
+            updates=torch.zeros(()), actor_updates=torch.zeros(()))
+
+    def sample(self, actor: Tensor, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions (B, m) in [-1, 1] and their log-probabilities (B,)."""
+        mean, spread = self.actor(actor, observation)[0].chunk(2, dim=-1)
+        low, high = LOG_STD_RANGE
+        log_std = low + 0.5 * (high - low) * (torch.tanh(spread) + 1.0)
+        raw = mean + log_std.exp() * noise
+        normal = -0.5 * (noise * noise + log(2.0 * torch.pi)) - log_std
+        squash = 2.0 * (log(2.0) - raw - functional.softplus(-2.0 * raw))  # log(1 - tanh(raw)^2)
+        return torch.tanh(raw), (normal - squash).sum(-1)
+
+    def values(self, critic: Tensor, observation: Tensor, action: Tensor) -> Tensor:
+        """Return Q of shape (E, B)."""
+        return self.critic(critic, torch.cat((observation, action), -1))[..., 0]
+
+    def update(self, state: SacState, batch: Batch, generator: torch.Generator,
+               with_actor: bool) -> tuple[SacState, dict[str, Tensor]]:
+        """One critic update, and one of actor and temperature where asked for."""
+        state, metrics = self.update_critic(state, batch, generator)
+        if with_actor:
+            state, more = self.update_actor(state, batch, generator)
+            metrics |= more
+        return state, metrics
+
+    def update_critic(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
+        """Regress all critics on r + gamma (1 - terminated) (min Q' - temperature log pi)."""
+        config = self.config
+        with torch.no_grad():
+            noise = torch.randn(batch.action.shape, generator=generator)
+            action, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
+            target = state.target
+            if config.critic_subset < config.critics:
+                chosen = torch.randperm(config.critics, generator=generator)
+                target = target[chosen[:config.critic_subset]]
+            following = self.values(target, batch.next_observation, action).amin(0)
+            following = following - state.temperature.value.exp()[0] * log_prob
+            goal = batch.reward + config.discount * (1.0 - batch.terminated) * following
+        parameters = state.critic.value.detach().requires_grad_()
+        values = self.values(parameters, batch.observation, batch.action)
+        loss = ((values - goal) ** 2).mean(1).sum()
+        gradient, = torch.autograd.grad(loss, parameters)
+        updates = state.updates + 1.0
+        critic = self.adam.step(state.critic, gradient, updates)
+        target = state.target.lerp(critic.value, config.target_rate)
+        state = SacState(state.actor, critic, target, state.temperature, updates,
+                         state.actor_updates)
+        return state, {'critic_loss': loss.detach(), 'q_mean': values.detach().mean()}
+
+    def update_actor(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
+        """Raise the ensemble's mean value plus entropy; move the temperature to the target."""
+        noise = torch.randn(batch.action.shape, generator=generator)
+        parameters = state.actor.value.detach().requires_grad_()
+        action, log_prob = self.sample(parameters, batch.observation, noise)
+        value = self.values(state.critic.value, batch.observation, action).mean(0)
+        temperature = state.temperature.value.exp()[0]
+        loss = (temperature * log_prob - value).mean()
+        gradient, = torch.autograd.grad(loss, parameters)
+        count = state.actor_updates + 1.0
+        entropy = -log_prob.detach().mean()
+        # d/d(log temperature) of temperature * (entropy - target entropy)
+        slope = (temperature * (entropy - self.target_entropy)).reshape(1, 1)
+        state = SacState(self.adam.step(state.actor, gradient, count), state.critic,
+                         state.target, self.adam.step(state.temperature, slope, count),
+                         state.updates, count)
+        return state, {'actor_loss': loss.detach(), 'entropy': entropy,
+                       'temperature': temperature[0]}
