@@ -1,0 +1,137 @@
+"""Which nodes run, with which parameters and topics: the launch files and the demo both read it.
+
+Every name is relative, so a namespace moves the whole graph. What one node keeps private (its
+`~/steps`) another subscribes to under a short name of its own, joined here and nowhere else.
+Of a parameter's values the last one counts: the node's default, the parameter file, the
+arguments of `graph`, `overrides`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import json
+import math
+from pathlib import Path
+import sys
+
+from robot_rl.errors import InvalidFile, Problem, UserError
+from robot_rl.paths import shared_file
+
+KINDS = {
+    'sim': ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner'),
+    'robot': ('policy_server', 'data_recorder', 'sac_learner'),
+    'ingest': ('demo_ingest',),
+}
+
+REMAPPINGS = {
+    'policy_server': (('labels', 'data_recorder/events'),),     # a human's verdict on an episode
+    'data_recorder': (('steps', 'policy_server/steps'), ('events', 'policy_server/events')),
+    'sac_learner': (('republish', 'data_recorder/republish'),),
+    'sim_bridge': (('/tf', 'tf'), ('/tf_static', 'tf_static')),     # one tree per namespace
+    'demo_ingest': (),
+}
+
+SEEDED = ('policy_server', 'sac_learner', 'sim_bridge')
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node to start; `parameters` win over `parameters_file`."""
+
+    name: str
+    executable: str
+    namespace: str                              # empty: the root
+    parameters: dict
+    remappings: tuple[tuple[str, str], ...]     # (from, to)
+    parameters_file: str                        # empty: none
+
+
+def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '',
+          run_dir: str = '', use_sim_time: bool | None = None, seed: int | None = None,
+          autostart: bool = True, overrides: dict[str, dict] | None = None
+          ) -> tuple[NodeSpec, ...]:
+    """Return the nodes of `sim`, `robot` or `ingest`, in the order in which to start them.
+
+    params_file   YAML for all nodes; empty is the shipped config/robot_rl.yaml
+    run_dir       bags and checkpoints go below it; empty leaves both to the parameter file
+    use_sim_time  None is true in `sim` and left to the parameter file elsewhere
+    seed          None leaves it to the parameter file
+    overrides     {node: {parameter: value}}
+
+    Raises UserError for an unknown kind or node and InvalidFile for a missing parameter file.
+    """
+    if kind not in KINDS:
+        raise UserError(f'graph: expected one of {", ".join(KINDS)}, found {kind!r}')
+    overrides = overrides or {}
+    for name in overrides:
+        if name not in KINDS[kind]:
+            raise UserError(f'overrides: expected nodes of {kind} ({", ".join(KINDS[kind])}), '
+                            f'found {name!r}')
+    file = _parameters_file(params_file)
+    sim_time = kind == 'sim' if use_sim_time is None else use_sim_time
+    specs = []
+    for name in KINDS[kind]:
+        parameters = {'contract': _absolute(contract)}
+        if name == 'sim_bridge':
+            parameters['use_sim_time'] = False      # it publishes the clock that others follow
+        elif sim_time or use_sim_time is not None:
+            parameters['use_sim_time'] = sim_time
+        if name in SEEDED and seed is not None:
+            parameters['seed'] = seed
+        if name == 'policy_server':
+            parameters['autostart'] = autostart
+        if name == 'data_recorder' and run_dir:
+            parameters['bag_root'] = str(Path(run_dir).absolute() / 'bags')
+        if name == 'sac_learner' and run_dir:
+            parameters['checkpoint_dir'] = str(Path(run_dir).absolute() / 'checkpoints')
+        parameters.update(overrides.get(name, {}))
+        specs.append(NodeSpec(name, name, namespace.strip('/'), parameters, REMAPPINGS[name],
+                              file))
+    return tuple(specs)
+
+
+def command(spec: NodeSpec, log_level: str = '') -> list[str]:
+    """Return the argv that starts a node as a process of this interpreter."""
+    argv = [sys.executable, '-m', f'robot_rl.nodes.{spec.executable}', '--ros-args',
+            '-r', f'__node:={spec.name}']
+    if spec.namespace:
+        argv += ['-r', f'__ns:=/{spec.namespace}']
+    for source, target in spec.remappings:
+        argv += ['-r', f'{source}:={target}']
+    if spec.parameters_file:
+        argv += ['--params-file', spec.parameters_file]
+    for name, value in spec.parameters.items():
+        argv += ['-p', f'{name}:={parameter_text(value)}']
+    return argv + (['--log-level', log_level] if log_level else [])
+
+
+def parameter_text(value) -> str:
+    """Return a parameter's value as YAML that rcl reads back as the same value and type.
+
+    Strings are always quoted: rcl takes a bare y, n, on, off for a boolean, a bare 7 for a number.
+    An empty list has no element to tell its type, so it is written as [''], as in the files.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return '.nan' if math.isnan(value) else '.inf' if value > 0 else '-.inf'
+    if isinstance(value, (list, tuple)):
+        return '[' + ', '.join(parameter_text(item) for item in value or ['']) + ']'
+    if not isinstance(value, (bool, int, float, str)):
+        raise UserError(f'parameter: expected a boolean, number, text or a list of them, '
+                        f'found {value!r}')
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _parameters_file(params_file: str) -> str:
+    if not params_file:
+        shipped = shared_file('config/robot_rl.yaml')
+        return str(shipped) if shipped else ''
+    if not Path(params_file).is_file():
+        raise InvalidFile(params_file, [Problem('params_file', 'a file', 'nothing')])
+    return str(Path(params_file).absolute())
+
+
+def _absolute(contract: str) -> str:
+    """Make a path independent of the node's working folder; a shipped contract's name stays."""
+    if '/' in contract or contract.endswith(('.yaml', '.yml')):
+        return str(Path(contract).absolute())
+    return contract

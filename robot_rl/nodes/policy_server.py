@@ -1,0 +1,340 @@
+"""policy_server: observations in, actions out, one step record per control tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+import sys
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Mode
+from robot_rl.errors import UserError
+from robot_rl.observation import Assembler
+from robot_rl.pacing import Pacer
+from robot_rl.policies import PolicyShelf
+from robot_rl.rollout import Rollout, Tick
+from robot_rl.ros.codecs import action_message, interface_class, status_values, step_message
+from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
+from robot_rl.ros.lifecycle import ManagedNode
+from robot_rl.ros.main import run
+from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.qos import COMMAND, EVENTS, LATCHED, SENSOR, STREAM
+from std_msgs.msg import Float64MultiArray, UInt8MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation moves on
+
+
+class Phase(Enum):
+    """What the server is doing; `detail` completes the status line."""
+
+    INACTIVE = 'inactive'
+    IDLE = 'idle'
+    RESETTING = 'resetting the world'
+    WAITING = 'waiting for fresh observations'
+    RUNNING = 'running'
+    SETTLING = 'settling'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of policy_server."""
+
+    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
+    mode: str = parameter('learn', 'Who acts in the next episodes', live=True,
+                          choices=[mode.name.lower() for mode in Mode])
+    seed: int = parameter(0, 'Seed of random actions and of sampling', low=0)
+    lockstep: bool = parameter(False, 'Act on every complete observation, not by timer')
+    autostart: bool = parameter(True, 'Configure and activate at start')
+    run_episodes: int = parameter(0, 'Episodes after which ~/run ends by itself; 0: never',
+                                  low=0, live=True)
+    max_policy_lag: int = parameter(
+        -1, 'In mode learn, episodes the actor may be behind before the next one waits; -1: never',
+        low=-1, high=1000, live=True)
+    policy_wait: float = parameter(20.0, 'Longest such wait, s', low=0.0, high=3600.0, live=True)
+    reset_timeout: float = parameter(30.0, 'Longest reset of the world, s', low=0.1, high=3600.0)
+    observation_timeout: float = parameter(
+        2.0, 'Silence of an observed topic in wall time that ends a lockstep episode, s',
+        low=0.1, high=60.0)
+
+
+class PolicyServer(ManagedNode):
+    """Runs episodes back to back: reset, wait for fresh observations, tick until the end."""
+
+    def __init__(self):
+        super().__init__('policy_server')
+        self._live = Parameters(self, Settings)
+        self.contract = load_contract(self.settings.contract)
+        self._policies = PolicyShelf(self.contract)
+        self._running = False           # ~/run: start the next episode when this one ends
+        self._left = 0                  # episodes until that ends by itself; 0: it does not
+        self._stopped = ''              # latched reason, until ~/clear_stop
+        self._label = ''                # a person's success or failure for this episode
+        self._phase, self._phase_since = Phase.INACTIVE, time.monotonic()
+        self._assembler = Assembler(self.contract)
+        self._pacer = Pacer()
+        self._rollout: Rollout | None = None
+        self._reset = None              # future of the reset service
+        self._after = 0                 # ns, only newer observations may start the episode
+        self._episodes = 0
+        self._last_end: dict = {}
+        self._event = EventPublisher(self)
+        self._health = HealthReporter(self, self._describe)
+        if self.settings.autostart:
+            self.autostart()
+
+    @property
+    def settings(self) -> Settings:
+        """The current parameters."""
+        return self._live.settings
+
+    def configure(self) -> None:
+        """Create topics, services and timers; warm up."""
+        contract, subscribe = self.contract, self.create_subscription
+        subscriptions = [
+            subscribe(interface_class(entry.type), entry.topic,
+                      lambda message, index=index: self._on_observation(index, message), SENSOR)
+            for index, entry in enumerate(contract.observations)]
+        subscriptions += [subscribe(UInt8MultiArray, 'actor', self._on_actor, LATCHED),
+                          subscribe(DiagnosticArray, 'labels', self._on_label, EVENTS)]
+        self._action = self.create_publisher(interface_class(contract.action.type),
+                                             contract.action.topic, COMMAND)
+        self._steps = self.create_publisher(Float64MultiArray, '~/steps', STREAM)
+        services = [self.create_service(SetBool, '~/run', self._on_run),
+                    self.create_service(Trigger, '~/stop', self._on_stop),
+                    self.create_service(Trigger, '~/clear_stop', self._on_clear_stop)]
+        timers = [self.create_timer(WATCH_PERIOD, self._watch, clock=self.wall_clock)]
+        if not self.settings.lockstep:
+            timers.append(self.create_timer(1.0 / contract.control_rate, self._tick))
+        self._release = [(self.destroy_subscription, item) for item in subscriptions]
+        self._release += [(self.destroy_service, item) for item in services]
+        self._release += [(self.destroy_timer, item) for item in timers]
+        self._release += [(self.destroy_publisher, item) for item in (self._action, self._steps)]
+        if contract.episode.reset_service:
+            self._reset_client = self.create_client(
+                interface_class(contract.episode.reset_type), contract.episode.reset_service)
+            self._release.append((self.destroy_client, self._reset_client))
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run a tick's arithmetic once, so that the first real one is not slow."""
+        observation = np.zeros(len(self.contract.layout))
+        action = np.zeros(len(self.contract.action.layout))
+        self.contract.judge(observation, action, observation)
+        self.contract.is_success(observation)
+        self._policies.take(Mode.RANDOM).act(observation, np.random.default_rng(0))
+
+    def activate(self) -> None:
+        """Allow episodes."""
+        self._enter(Phase.IDLE)
+
+    def deactivate(self, reason: str) -> None:
+        """End the episode with the stop action."""
+        self._running = False
+        self._abort(reason)
+        self._enter(Phase.INACTIVE)
+
+    def cleanup(self) -> None:
+        """Destroy what `configure` created."""
+        for destroy, item in self._release:
+            destroy(item)
+
+    def close(self) -> None:
+        """Stop the robot before the process ends."""
+        self._abort('shutdown')
+
+    # Inputs.
+
+    def _on_observation(self, index: int, message) -> None:
+        self._assembler.update(index, message, self.get_clock().now().nanoseconds)
+        if self.settings.lockstep and self._assembler.complete():
+            self._tick()
+
+    def _on_actor(self, message: UInt8MultiArray) -> None:
+        try:
+            self._policies.offer(bytes(message.data), 'topic actor')
+        except UserError as error:
+            self._event('policy_refused', WARN, reason=error)
+
+    def _on_label(self, message: DiagnosticArray) -> None:
+        if self._phase is not Phase.RUNNING:
+            return
+        for _, kind, _ in status_values(message):
+            if kind in ('success', 'failure'):
+                self._label = kind
+            elif kind == 'discard':
+                self._abort('discard')
+
+    def _on_run(self, request, response):
+        refused = ''
+        if request.data and self._stopped:
+            refused = f'stopped: {self._stopped}; call clear_stop first'
+        elif request.data and self._phase is Phase.INACTIVE:
+            refused = 'not active'
+        self._running = request.data and not refused
+        self._left = self.settings.run_episodes
+        response.success = not refused
+        response.message = refused or ('running' if request.data else 'ends after this episode')
+        return response
+
+    def _on_stop(self, request, response):
+        self._stopped, self._running = 'operator', False
+        self._event('stop', WARN, reason=self._stopped)
+        self._abort(f'stop: {self._stopped}')
+        response.success, response.message = True, 'stopped until clear_stop'
+        return response
+
+    def _on_clear_stop(self, request, response):
+        response.success = bool(self._stopped)
+        response.message = f'cleared: {self._stopped}' if self._stopped else 'was not stopped'
+        if self._stopped:
+            self._event('clear_stop', reason=self._stopped)
+        self._stopped = ''
+        return response
+
+    # Episodes: idle -> resetting -> waiting -> running -> settling -> idle.
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._phase_since = phase, time.monotonic()
+        if phase is Phase.IDLE and not self._running:
+            self._health.publish()
+
+    def _watch(self) -> None:
+        """Move on what no observation moves: starts, resets, and silence."""
+        waited = time.monotonic() - self._phase_since
+        if self._phase is Phase.IDLE:
+            if self._running and self._may_start(waited):
+                self._begin_reset()
+        elif self._phase is Phase.RESETTING:
+            if waited > self.settings.reset_timeout:
+                self._reset_failed('reset_timeout')
+        elif self.settings.lockstep and waited > self.settings.observation_timeout:
+            self._abort('observation_timeout')
+            if self._phase is not Phase.INACTIVE:
+                self._enter(Phase.IDLE)
+
+    def _may_start(self, waited: float) -> bool:
+        """Whether there is a policy to run that has learned from enough of what was recorded."""
+        if self.mode is not Mode.LEARN:
+            return self._policies.has(self.mode)
+        version, learned = self._policies.newest
+        if self._pacer.may_start(self.settings.max_policy_lag, version, learned):
+            return True
+        if waited > self.settings.policy_wait:
+            self._pacer.give_up(version)
+            self._event('policy_late', WARN, waited=f'{waited:.1f} s', policy_version=version)
+        return False
+
+    @property
+    def mode(self) -> Mode:
+        """Who acts in the next episode."""
+        return Mode[self.settings.mode.upper()]
+
+    def _begin_reset(self) -> None:
+        self._after = self._now()
+        if not self.contract.episode.reset_service:
+            self._enter(Phase.WAITING)
+        elif self._reset_client.service_is_ready():
+            self._enter(Phase.RESETTING)
+            self._reset = self._reset_client.call_async(self._reset_client.srv_type.Request())
+            self._reset.add_done_callback(self._on_reset)
+
+    def _on_reset(self, future) -> None:
+        if future is not self._reset or self._phase is not Phase.RESETTING:
+            return
+        response = future.result()
+        if not getattr(response, 'success', True):      # Empty has no verdict
+            self._reset_failed(f'reset_failed: {response.message}')
+            return
+        self._enter(Phase.WAITING)
+        if not self.settings.lockstep:
+            self._after = self._now()
+        elif self._assembler.complete():
+            self._tick()
+
+    def _reset_failed(self, reason: str) -> None:
+        self._event('reset', ERROR, reason=reason)
+        self._running = False
+        self._enter(Phase.IDLE)
+
+    def _now(self) -> int:
+        """Return the instant of this tick, ns; in lockstep the step's, as /clock comes later."""
+        if self.settings.lockstep:
+            return self._assembler.newest
+        return self.get_clock().now().nanoseconds
+
+    def _tick(self) -> None:
+        """Act on the observations held, as far as the phase asks for them."""
+        if self._phase is Phase.SETTLING:
+            self._assembler.take(self._now())
+            self._enter(Phase.IDLE)
+        elif self._phase is Phase.WAITING and self._assembler.newest > self._after:
+            reading = self._assembler.take(self._now())
+            if not reading.stale:
+                self._begin_episode()
+                self._send(self._rollout.tick(reading))
+        elif self._phase is Phase.RUNNING:
+            self._phase_since = time.monotonic()
+            reading = self._assembler.take(self._now())
+            self._send(self._rollout.tick(reading, label=self._label))
+
+    def _begin_episode(self) -> None:
+        """Take the newest policy, between episodes only, and start."""
+        mode, policy = self.mode, self._policies.take(self.mode)
+        self._episodes += 1
+        self._label = ''
+        self._rollout = Rollout(self.contract, policy, mode, self._episodes, self.settings.seed)
+        self._event('start', episode=self._episodes, mode=mode.name.lower(),
+                    policy_version=policy.version)
+        self._enter(Phase.RUNNING)
+
+    def _abort(self, reason: str) -> None:
+        """End the running episode now, with the stop action."""
+        if self._phase is Phase.RUNNING:
+            self._send(self._rollout.tick(self._assembler.take(self._now()), stop=reason))
+
+    def _send(self, tick: Tick) -> None:
+        """Publish what a tick decided; on the last one, close the episode."""
+        step, contract = tick.step, self.contract
+        self._steps.publish(step_message(step))
+        self._action.publish(action_message(contract.action, step.executed, self._now(),
+                                            1.0 / contract.control_rate))
+        if not tick.ended:
+            return
+        if step.mode is Mode.LEARN and step.index:
+            self._pacer.ended(step.stamp)
+        self._last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
+                          'success': step.success, 'mode': step.mode.name.lower(),
+                          'policy_version': step.policy_version}
+        self._event('end', **self._last_end)
+        self._rollout = None
+        self._left -= 1
+        self._running = self._running and self._left != 0
+        # A lockstep simulator answers the stop action with one more step: see it before the
+        # reset, so that the first observation after the reset is the only newer one.
+        self._enter(Phase.SETTLING if self.settings.lockstep else Phase.IDLE)
+
+    def _describe(self) -> Health:
+        values = {'episodes': self._episodes, 'policy_version': self._policies.version,
+                  'newest_policy': self._policies.newest[0],
+                  'policy_swaps': self._policies.swaps, 'contract': self.contract.hash}
+        values |= {f'last_{key}': value for key, value in self._last_end.items()}
+        values |= {f'refused_{name}': why for name, why in self._assembler.refused.items()}
+        if self._stopped:
+            return Health(f'stopped: {self._stopped}; call clear_stop', values, ERROR)
+        text = f'{self.settings.mode}: {self._phase.value}'
+        if self._phase is Phase.IDLE and self._running:
+            text += ', waiting for the actor or the reset service'
+        return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
+
+
+def main() -> int:
+    """Entry point."""
+    return run(PolicyServer)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""sac_learner: recorded transitions in, actors out. Training runs in its own thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+import sys
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from robot_rl.contract import load_contract
+from robot_rl.data.bag import bag_transitions, find_bags
+from robot_rl.errors import UserError
+from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.trainer import Trainer, TrainerSettings
+from robot_rl.ros.codecs import bytes_message
+from robot_rl.ros.health import ERROR, Health, HealthReporter, OK, WARN
+from robot_rl.ros.main import run
+from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.qos import LATCHED, STREAM
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import SetBool, Trigger
+import torch
+
+ASK_AGAIN = 5.0     # s between requests for episodes that are missing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of sac_learner."""
+
+    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
+    checkpoint_dir: str = parameter('checkpoints', 'Folder of the checkpoints')
+    checkpoint_period: int = parameter(2000, 'Updates between checkpoints', low=1)
+    keep_checkpoints: int = parameter(3, 'Checkpoints kept', low=2, high=1000)
+    publish_period: int = parameter(500, 'Updates between actors while behind', low=1)
+    prior_bags: tuple = parameter(('',), 'Folders of earlier bags to learn from as well')
+    autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
+    threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
+    seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
+    utd_ratio: float = parameter(1.0, 'Critic updates per online transition', low=0.01, high=100.0)
+    batch: int = parameter(256, 'Transitions per update', low=1, high=65536)
+    start_transitions: int = parameter(1000, 'Transitions before the first update', low=1)
+    online_weight: float = parameter(1.0, 'Share of online transitions in a batch', low=0.0)
+    prior_weight: float = parameter(1.0, 'Share of prior bags in a batch', low=0.0)
+    width: int = parameter(256, 'Units per hidden layer', low=8, high=4096)
+    depth: int = parameter(2, 'Hidden layers', low=1, high=8)
+    critics: int = parameter(2, 'Critics in the ensemble', low=1, high=64)
+    critic_subset: int = parameter(2, 'Critics whose minimum is the target', low=1, high=64)
+    layer_norm: bool = parameter(True, 'Layer norm in the critics')
+    discount: float = parameter(0.98, 'Discount per control step', low=0.0, high=1.0)
+    target_rate: float = parameter(0.005, 'Share of the critic mixed into its target per update',
+                                   low=0.0, high=1.0)
+    learning_rate: float = parameter(3e-4, 'Adam step size', low=1e-8, high=1.0)
+    actor_period: int = parameter(2, 'Critic updates per actor update', low=1, high=1000)
+    initial_temperature: float = parameter(0.2, 'Entropy weight at the start', low=1e-6)
+    target_entropy: float = parameter(-0.5, 'Target entropy per action dimension, nats',
+                                      low=-10.0, high=1.0)
+
+
+class SacLearner(Node):
+    """Hands episodes to the trainer, publishes what it learns, asks for what is missing."""
+
+    def __init__(self):
+        super().__init__('sac_learner')
+        self.settings = settings = Parameters(self, Settings).settings
+        torch.set_num_threads(settings.threads)
+        contract = load_contract(settings.contract)
+        learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
+        folder = Path(settings.checkpoint_dir)
+        self.get_logger().info(learner.resume(folder))
+        for root in filter(None, settings.prior_bags):
+            self._load_prior(learner, Path(root))
+        self._actor = self.create_publisher(UInt8MultiArray, 'actor', LATCHED)
+        self._trainer = Trainer(
+            learner, TrainerSettings(folder, settings.publish_period,
+                                     settings.checkpoint_period, settings.keep_checkpoints),
+            lambda data: self._actor.publish(bytes_message(data)), self.get_logger().info)
+        self._trainer.train(settings.autotrain)
+        self._trainer.start()
+        self._republish = self.create_client(Trigger, 'republish')
+        self._asked_at_start = False
+        self.create_subscription(UInt8MultiArray, 'transitions', self._on_transitions, STREAM)
+        self.create_service(SetBool, '~/train', self._on_train)
+        self.create_service(Trigger, '~/save_checkpoint', self._on_save)
+        self._health = HealthReporter(self, self._describe)
+        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        self._first = self.create_timer(0.1, self._ask_at_start, clock=wall)
+        self.create_timer(ASK_AGAIN, self._ask_for_missing, clock=wall)
+
+    def _load_prior(self, learner: Learner, root: Path) -> None:
+        bags = find_bags(root)
+        if not bags:
+            raise UserError(f'{root}: prior_bags: expected rosbag2 folders below it, found none')
+        for bag in bags:
+            learner.add_prior(bag_transitions(bag, learner.contract))
+        self.get_logger().info(
+            f'{len(learner.sources["prior"])} prior transitions from {len(bags)} bags in {root}')
+
+    def _on_transitions(self, message: UInt8MultiArray) -> None:
+        self._trainer.receive(bytes(message.data))
+
+    def _ask_at_start(self) -> None:
+        """Ask once for all that was recorded before this learner was there."""
+        if self._republish.service_is_ready():
+            self._first.cancel()
+            self._republish.call_async(Trigger.Request())
+
+    def _ask_for_missing(self) -> None:
+        if self._trainer.progress.missing and self._republish.service_is_ready():
+            self.get_logger().warning(f'{self._trainer.progress.missing} episodes are missing, '
+                                      'asking the recorder to send all again')
+            self._republish.call_async(Trigger.Request())
+
+    def _on_train(self, request, response):
+        response.success = self._trainer.alive
+        if response.success:
+            self._trainer.train(request.data)
+        response.message = self._trainer.progress.text if not response.success else (
+            'training' if request.data else 'paused')
+        return response
+
+    def _on_save(self, request, response):
+        response.success = self._trainer.alive
+        response.message = f'writing to {self.settings.checkpoint_dir}, see ~/status'
+        self._trainer.save()
+        return response
+
+    def _describe(self) -> Health:
+        progress = self._trainer.progress
+        values = {item.name: getattr(progress, item.name) for item in fields(progress)
+                  if item.name not in ('text', 'error', 'metrics')}
+        values['updates_per_second'] = f'{progress.updates_per_second:.1f}'
+        values |= {key: f'{value:.4g}' for key, value in progress.metrics}
+        level = ERROR if progress.error else WARN if progress.missing else OK
+        return Health(progress.text, values, level)
+
+    def close(self) -> None:
+        """Write a last checkpoint and end the thread."""
+        self._trainer.close()
+        self._health.publish()
+
+
+def _pick(kind, settings: Settings):
+    """Return the configuration whose fields are parameters of the same name."""
+    return kind(**{item.name: getattr(settings, item.name) for item in fields(kind)})
+
+
+def main() -> int:
+    """Entry point."""
+    return run(SacLearner)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""sim_bridge: the MuJoCo twin as a robot. Actions in, the contract's observation topics out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import sys
+import time
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.time import Time
+from robot_rl.contract import load_contract
+from robot_rl.fields import BadMessage
+from robot_rl.ros.codecs import action_values, fill, interface_class
+from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK
+from robot_rl.ros.main import run
+from robot_rl.ros.markers import clear_markers, geom_markers
+from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
+from robot_rl.sim.gap import load_gap
+from robot_rl.sim.twin import Diverged, Twin, WORLD_FRAME
+from rosgraph_msgs.msg import Clock as ClockMessage
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
+
+MARKER_PERIOD = 0.1     # s of wall time between scene messages
+REPEAT_PERIOD = 0.5     # s without an action after which lockstep sends its step again
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:     # no wheel has tf2_msgs; a distro does
+    TFMessage = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of sim_bridge."""
+
+    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
+    seed: int = parameter(0, 'Seed of start states and sensor noise', low=0)
+    lockstep: bool = parameter(False, 'Step when an action arrives, as fast as the graph goes')
+    pace: float = parameter(1.0, 'Real-time factor where lockstep is off', low=0.01, high=100.0)
+    gap: str = parameter('none', 'Dynamics gap: a shipped name, or YAML such as {friction: 0.4}')
+    command_timeout: float = parameter(
+        0.5, 'Simulated silence of the action topic after which joints are sent zeros, s',
+        low=0.05, high=60.0)
+
+
+class SimBridge(Node):
+    """Owns the twin; everything happens on the executor's thread."""
+
+    def __init__(self):
+        super().__init__('sim_bridge')
+        self.settings = settings = Parameters(self, Settings).settings
+        self.contract = load_contract(settings.contract)
+        self._twin = Twin(self.contract, load_gap(settings.gap), settings.seed)
+        self._steps, self._bad_actions, self._diverged = 0, 0, ''
+        self._size = len(self.contract.action.layout)
+        self._command, self._command_at = np.zeros(self._size), 0
+        self._shown, self._sent = 0.0, 0.0
+        self._outputs = {entry.name: self.create_publisher(
+            interface_class(entry.type), entry.topic, DRIVER)
+            for entry in self.contract.observations}
+        self._clock_topic = self.create_publisher(ClockMessage, '/clock', DRIVER)
+        self._markers = self.create_publisher(MarkerArray, '~/markers', LATCHED)
+        self._tf = self.create_publisher(TFMessage, '/tf', DRIVER) if TFMessage else None
+        self.create_subscription(interface_class(self.contract.action.type),
+                                 self.contract.action.topic, self._on_action, COMMAND)
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self._event = EventPublisher(self)
+        self._health = HealthReporter(self, self._describe)
+        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        if settings.lockstep:
+            self.create_timer(REPEAT_PERIOD, self._repeat, clock=wall)
+        else:
+            self.create_timer(self._twin.period_ns * 1e-9 / settings.pace, self._advance,
+                              clock=wall)
+        self._publish()
+
+    def _on_action(self, message) -> None:
+        try:
+            self._command = action_values(self.contract.action, message)
+        except BadMessage as error:
+            self._bad_actions += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        self._command_at = self._twin.time_ns
+        if self.settings.lockstep:
+            self._step()
+
+    def _advance(self) -> None:
+        """One period of free-running time; a silent commander stops the joints, as drivers do."""
+        if (self._twin.time_ns - self._command_at) * 1e-9 > self.settings.command_timeout:
+            self._command = np.zeros(self._size)
+        self._step()
+
+    def _step(self) -> None:
+        if self._diverged:
+            return
+        try:
+            self._twin.step(self._command)
+        except Diverged as error:
+            self._diverged = str(error)
+            self._event('diverged', ERROR, reason=error)
+            return
+        self._steps += 1
+        self._publish()
+
+    def _on_reset(self, request, response):
+        self._twin.reset()
+        self._diverged = ''
+        self._command = np.zeros(self._size)
+        self._publish()
+        response.success = True
+        response.message = f'reset {self._twin.resets}'
+        return response
+
+    def _repeat(self) -> None:
+        """Send the step again while no action comes: a late or restarted partner needs it."""
+        if not self._diverged and time.monotonic() - self._sent > REPEAT_PERIOD:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Send every observation of this instant, then the clock, then what RViz shows."""
+        for name, tree in self._twin.messages().items():
+            publisher = self._outputs[name]
+            message = publisher.msg_type()
+            fill(message, tree)
+            publisher.publish(message)
+        now = Time(nanoseconds=self._twin.time_ns)
+        self._clock_topic.publish(ClockMessage(clock=now.to_msg()))
+        self._sent = time.monotonic()
+        if self._sent - self._shown > MARKER_PERIOD:
+            self._shown = self._sent
+            self._show(now)
+
+    def _show(self, stamp: Time) -> None:
+        if self._markers.get_subscription_count():
+            self._markers.publish(geom_markers(self._twin.geoms(), stamp, WORLD_FRAME))
+        if self._tf and self._tf.get_subscription_count():
+            self._tf.publish(_transforms(self._twin.frames(), stamp))
+
+    def close(self) -> None:
+        """Take the scene out of RViz."""
+        self._markers.publish(clear_markers(WORLD_FRAME))
+
+    def _describe(self) -> Health:
+        level = ERROR if self._diverged else OK
+        text = f'diverged: {self._diverged}; call reset' if self._diverged else (
+            'lockstep' if self.settings.lockstep else f'{self.settings.pace:g} x real time')
+        return Health(text, {'steps': self._steps, 'resets': self._twin.resets,
+                             'gap': self._twin.gap.name, 'bad_actions': self._bad_actions,
+                             'tf': 'on' if TFMessage else 'off, tf2_msgs is not installed',
+                             'contract': self.contract.hash}, level)
+
+
+def _transforms(frames, stamp: Time):
+    message = TFMessage()
+    for parent, child, position, quaternion in frames:
+        transform = interface_class('geometry_msgs/msg/TransformStamped')()
+        transform.header.stamp, transform.header.frame_id = stamp.to_msg(), parent
+        transform.child_frame_id = child
+        move, turn = transform.transform.translation, transform.transform.rotation
+        move.x, move.y, move.z = map(float, position)
+        turn.x, turn.y, turn.z, turn.w = map(float, quaternion)
+        message.transforms.append(transform)
+    return message
+
+
+def main() -> int:
+    """Entry point."""
+    return run(SimBridge)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

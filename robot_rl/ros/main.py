@@ -1,0 +1,66 @@
+"""Run one node as a process: a clear error and exit code 2 on bad input, a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import signal
+import socket
+import sys
+import threading
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from robot_rl.errors import EXIT_BAD_INPUT, UserError
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(make_node: Callable[[], Node]) -> int:
+    """Spin the node until SIGINT or SIGTERM, then `close` it; return the exit code.
+
+    The context outlives the signal, so that `close` can still publish: the safe action, the last
+    episode, the last status.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    stopped = Future(executor=executor)
+    _on_signal(lambda: stopped.set_result(None))
+    try:
+        node = make_node()
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return EXIT_BAD_INPUT
+    executor.add_node(node)
+    try:
+        executor.spin_until_future_complete(stopped)
+    finally:
+        node.close()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    """Call `stop` from a thread at the first signal.
+
+    A Python handler would run only when the executor's wait returns; the wake-up descriptor is
+    written at once, whichever thread the signal reaches.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno())
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+
+    def wait():
+        receiver.recv(1)
+        stop()
+        receiver.detach(), sender.detach()      # signals may still come while it closes
+
+    threading.Thread(target=wait, name='signals', daemon=True).start()

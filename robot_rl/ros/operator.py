@@ -1,0 +1,102 @@
+"""An operator's view of a running graph: what the nodes say, and calls of their services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from robot_rl.errors import UserError
+from robot_rl.ros.codecs import status_values
+from robot_rl.ros.qos import EVENTS, LATCHED
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+NODES = ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner')
+CALL_TIMEOUT = 30.0     # s
+
+
+class Operator(Node):
+    """Collects status, events and the newest actor; `until` spins while it waits."""
+
+    def __init__(self, on_event: Callable[[str, dict[str, str]], None]):
+        super().__init__('operator')
+        self.status: dict[str, dict[str, str]] = {}     # node -> its figures, and `text`
+        self.actor = b''                                # newest artifact
+        self._on_event = on_event
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        for name in NODES:
+            self.create_subscription(
+                DiagnosticArray, f'{name}/status',
+                lambda message, name=name: self._on_status(name, message), LATCHED)
+        self.create_subscription(DiagnosticArray, 'policy_server/events', self._on_events, EVENTS)
+        self.create_subscription(UInt8MultiArray, 'actor', self._on_actor, LATCHED)
+
+    def _on_status(self, name: str, message: DiagnosticArray) -> None:
+        for _, text, values in status_values(message):
+            self.status[name] = {**values, 'text': text}
+
+    def _on_events(self, message: DiagnosticArray) -> None:
+        for _, kind, values in status_values(message):
+            self._on_event(kind, values)
+
+    def _on_actor(self, message: UInt8MultiArray) -> None:
+        self.actor = bytes(message.data)
+
+    def number(self, node: str, key: str) -> int:
+        """Return a whole figure of a node's last status, 0 before there is one."""
+        text = self.status.get(node, {}).get(key, '0')
+        return int(text) if text.lstrip('-').isdecimal() else 0
+
+    def until(self, condition: Callable[[], bool], timeout: float = float('inf'),
+              meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Spin until the condition holds; return False when `timeout` s were not enough."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._executor.spin_once(timeout_sec=0.1)
+            meanwhile()
+        return True
+
+    def switch(self, service: str, on: bool) -> None:
+        """Call a SetBool service; raise UserError with the reason of a refusal."""
+        self._call(SetBool, service, SetBool.Request(data=on))
+
+    def trigger(self, service: str) -> None:
+        """Call a Trigger service; raise UserError with the reason of a refusal."""
+        self._call(Trigger, service, Trigger.Request())
+
+    def configure(self, node: str, **values) -> None:
+        """Set parameters of a node; raise UserError with the reason of a refusal."""
+        request = SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        self._call(SetParameters, f'{node}/set_parameters', request)
+
+    def _call(self, kind, service: str, request) -> None:
+        client = self.create_client(kind, service)
+        try:
+            if not self.until(client.service_is_ready, CALL_TIMEOUT):
+                raise UserError(f'{service}: not there after {CALL_TIMEOUT:g} s; is its node up?')
+            future = client.call_async(request)
+            if not self.until(future.done, CALL_TIMEOUT):
+                raise UserError(f'{service}: no answer in {CALL_TIMEOUT:g} s')
+        finally:
+            self.destroy_client(client)
+        response = future.result()
+        results = response.results if kind is SetParameters else [response]
+        for result in results:
+            if kind is SetParameters and not result.successful:
+                raise UserError(f'{service}: {result.reason}')
+            if kind is not SetParameters and not result.success:
+                raise UserError(f'{service}: {result.message}')
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.destroy_node()

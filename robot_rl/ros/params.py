@@ -1,0 +1,97 @@
+"""Node parameters as a frozen dataclass: declared from it, checked against it, read as it.
+
+    @dataclass(frozen=True)
+    class Settings:
+        seed: int = parameter(0, 'Seed of all random draws', low=0)
+
+Ranges are checked by rclpy, choices by the on-set callback; `on_change` runs after a set that
+passed. A parameter that only matters at start is read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, field, fields, replace
+
+from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
+                                SetParametersResult)
+from rclpy.exceptions import (InvalidParameterException, InvalidParameterTypeException,
+                              InvalidParameterValueException)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from robot_rl.errors import UserError
+
+LARGEST_INTEGER = 2 ** 31 - 1
+
+
+def parameter(default, description: str, *, low=None, high=None, choices=(), live=False):
+    """Return a dataclass field that is a node parameter; `live` may change while running."""
+    return field(default=default, metadata={'description': description, 'low': low, 'high': high,
+                                            'choices': tuple(choices), 'live': live})
+
+
+class Parameters:
+    """Declares the fields of a settings dataclass on a node and follows their changes."""
+
+    def __init__(self, node: Node, kind: type, on_change: Callable[[], None] | None = None):
+        self._fields = {item.name: item for item in fields(kind)}
+        self._on_change = on_change
+        try:
+            values = {name: node.declare_parameter(
+                name, list(item.default) if isinstance(item.default, tuple) else item.default,
+                _descriptor(item)).value for name, item in self._fields.items()}
+        except (InvalidParameterException, InvalidParameterTypeException,
+                InvalidParameterValueException, ValueError) as error:
+            raise UserError(f'{node.get_name()}: parameter: {error}') from None
+        for name, value in values.items():
+            reason = self._refusal(name, value)
+            if reason:
+                raise UserError(f'{node.get_name()}: parameter {reason}')
+        self.settings = kind(**{name: _plain(value) for name, value in values.items()})
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._apply)
+
+    def _refusal(self, name: str, value) -> str:
+        item = self._fields.get(name)
+        if item is None:
+            return ''
+        choices = item.metadata['choices']
+        if choices and value not in choices:
+            return f'{name}: expected one of {", ".join(choices)}, found {value!r}'
+        return ''
+
+    def _check(self, changes: list[Parameter]) -> SetParametersResult:
+        reasons = [reason for change in changes
+                   if (reason := self._refusal(change.name, change.value))]
+        return SetParametersResult(successful=not reasons, reason='; '.join(reasons))
+
+    def _apply(self, changes: list[Parameter]) -> None:
+        known = {change.name: _plain(change.value) for change in changes
+                 if change.name in self._fields}
+        if known and any(asdict(self.settings)[name] != value for name, value in known.items()):
+            self.settings = replace(self.settings, **known)
+            if self._on_change:
+                self._on_change()
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _descriptor(item) -> ParameterDescriptor:
+    data = item.metadata
+    choices = ', '.join(data['choices'])
+    descriptor = ParameterDescriptor(
+        description=data['description'], read_only=not data['live'],
+        additional_constraints=f'one of {choices}' if choices else '')
+    if data['low'] is None and data['high'] is None:
+        return descriptor
+    low, high = data['low'], data['high']
+    if isinstance(item.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(
+            from_value=float(low), to_value=float(high if high is not None else 1e9), step=0.0)]
+    else:
+        descriptor.integer_range = [IntegerRange(
+            from_value=low, to_value=high if high is not None else LARGEST_INTEGER, step=1)]
+    return descriptor
