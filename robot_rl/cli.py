@@ -1,0 +1,137 @@
+"""The command `robot_rl`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+import json
+from pathlib import Path
+import sys
+
+from robot_rl import __version__
+from robot_rl.contract import Contract, load_contract
+from robot_rl.errors import EXIT_BAD_INPUT, UserError
+
+EXAMPLES = """examples:
+  robot_rl demo                          the whole loop in simulation, ends with a report
+  robot_rl check config/puck_push.yaml   check a contract, show its vectors
+  robot_rl report runs/today             plots and figures of what happened
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a sub-command; return its exit code: 0, 1 failed, 2 bad input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError as error:        # a full disk, a folder that cannot be written
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='robot_rl', description='Robot learning from two imperfect priors, on ROS 2.',
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='version', version=f'robot_rl {__version__}')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    demo = commands.add_parser(
+        'demo', help='learn a task in simulation over the real graph, then report',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    demo.add_argument('--run-dir', type=Path, default=Path('runs/demo'),
+                      help='folder of bags, checkpoints, logs and report')
+    demo.add_argument('--contract', default='puck_push',
+                      help='task contract with a simulation section: a file or a shipped name')
+    demo.add_argument('--seed', type=_count, default=0, help='seed of everything random')
+    demo.add_argument('--gap', default='mild',
+                      help='how the twin that plays the robot differs: none, mild, declared, or '
+                      'YAML such as "{friction: 0.5}"')
+    demo.add_argument('--max-episodes', type=_count, default=300, help='learning episodes at most')
+    demo.add_argument('--minutes', type=float, default=10.0, help='minutes of learning at most')
+    demo.add_argument('--target', type=float, default=0.95,
+                      help='success rate of the last 20 episodes at which learning ends')
+    demo.add_argument('--evaluation', type=_count, default=20,
+                      help='greedy episodes before and after')
+    demo.add_argument('--no-video', dest='video', action='store_false',
+                      help='do not render the learned behaviour')
+    demo.set_defaults(run=_demo)
+
+    report = commands.add_parser('report', help='write report.json and success.png of a run')
+    report.add_argument('run_dir', type=Path, help='folder that holds bags/')
+    report.set_defaults(run=_report)
+
+    check = commands.add_parser(
+        'check', help='check a contract: print its vectors as a table, or every error')
+    check.add_argument('contract', help='a YAML file, or the name of a shipped contract')
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'expected an integer >= 0, found {text!r}')
+    return int(text)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from robot_rl.demo import DemoOptions, run_demo
+
+    return run_demo(DemoOptions(**{item.name: getattr(arguments, item.name)
+                                   for item in fields(DemoOptions)}))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from robot_rl.report import write_report
+
+    print(json.dumps(write_report(arguments.run_dir), indent=2))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    contract = load_contract(arguments.contract)
+    print(_tables(contract))
+    if contract.simulation:
+        from robot_rl.sim.twin import Twin      # refuses names that the model does not have
+
+        Twin(contract)
+        print(f'simulation  {contract.simulation.model.name}: every name is in the model')
+    print('ok')
+    return 0
+
+
+def _tables(contract: Contract) -> str:
+    action = contract.action
+    lines = [f'contract    {contract.file}', f'task        {contract.task}',
+             f'hash        {contract.hash}', f'rate        {contract.control_rate:g} Hz, horizon '
+             f'{contract.episode.horizon} steps', f'reward      {contract.reward_name}',
+             f'success     {contract.success_name}', '', 'observation']
+    rows = [('', 'name', 'unit', 'topic', 'type', 'max_age')]
+    index = 0
+    for entry in contract.observations:
+        for component in entry.selection.components:
+            rows.append((str(index), f'{entry.name}.{component.name}', component.unit,
+                         entry.topic, entry.type, f'{entry.max_age:g} s'))
+            index += 1
+    lines += _aligned(rows)
+    lines += ['', f'action      {action.topic}, {action.type}, on stop: {action.on_stop}']
+    rows = [('', 'name', 'unit', 'low', 'high', 'max_rate')]
+    for index, name in enumerate(action.layout.names):
+        rows.append((str(index), name, action.layout.units[index], f'{action.low[index]:g}',
+                     f'{action.high[index]:g}', f'{action.max_rate[index]:g} /s'))
+    return '\n'.join([*lines, *_aligned(rows), ''])
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ['  ' + '  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+            for row in rows]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,330 @@
+"""`robot_rl demo`: the whole loop in simulation, from an untrained policy to a report.
+
+It starts the graph of bringup.py as processes, then does what an operator would: evaluate,
+train, run, evaluate again. The twin that plays the robot is perturbed by a declared gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+import json
+import os
+from pathlib import Path
+import platform
+import sys
+import time
+
+from robot_rl import __version__
+from robot_rl.bringup import command, graph
+from robot_rl.contract import Contract, load_contract
+from robot_rl.errors import UserError
+from robot_rl.files import write_atomic
+from robot_rl.processes import Exit, Supervisor
+from robot_rl.report import read_run, WINDOW, write_report
+
+READY_TIMEOUT = 60.0        # s for the graph to come up
+EVALUATION_TIMEOUT = 300.0  # s
+SETTLE_TIMEOUT = 60.0       # s for the learner to hold all that was recorded
+STATUS_AGE = 2.5            # s after which every node has reported again
+PRINT_PERIOD = 5.0          # s between progress lines where the output is not a terminal
+BAR = 24                    # characters
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What `robot_rl demo` was asked for."""
+
+    run_dir: Path = Path('runs/demo')
+    contract: str = 'puck_push'
+    seed: int = 0
+    gap: str = 'mild'               # of the twin that plays the robot
+    max_episodes: int = 300         # of learning
+    target: float = 0.95            # success rate of the last WINDOW episodes that ends learning
+    evaluation: int = 20            # episodes before and after
+    minutes: float = 10.0           # of learning at most
+    video: bool = True
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; return the exit code. Ctrl-C stops cleanly and still writes the report."""
+    contract = load_contract(options.contract)
+    run_dir = _fresh_folder(options.run_dir)
+    write_atomic(run_dir / 'contract.yaml', contract.text)
+    demo = _Demo(replace(options, run_dir=run_dir), contract)
+    demo.save_run(ended='running')
+    ended, code = 'completed', 0
+    try:
+        demo.run()
+    except KeyboardInterrupt:
+        ended, code = 'interrupted', 130
+    except UserError as error:
+        ended, code = f'failed: {error}', 1
+    finally:
+        demo.close()
+    demo.save_run(ended=ended)
+    print(f'\n{ended}' if code else '')
+    if options.video:
+        demo.render()
+        demo.save_run(ended=ended)
+    report = write_report(run_dir)
+    _print_summary(report, run_dir)
+    return code
+
+
+class _Demo:
+    """The operator's part: phases in order, with one live progress line."""
+
+    def __init__(self, options: DemoOptions, contract: Contract):
+        self.options = options
+        self.contract = contract
+        self.started = time.time()
+        self.progress = _ProgressLine()
+        self.ends: list[tuple[str, bool]] = []      # (mode, success) of every episode
+        self.exits: list[Exit] = []
+        self.operator = None
+        self.supervisor = None
+        self.video = None
+        self.rates = _Rates()
+
+    def run(self) -> None:
+        """Evaluate the untrained policy, learn until it succeeds, evaluate again."""
+        options = self.options
+        self._start_graph()
+        self._evaluate('before')
+        operator = self.operator
+        operator.configure('policy_server', mode='learn', run_episodes=0)
+        operator.switch('sac_learner/train', True)
+        operator.switch('policy_server/run', True)
+        self._wait('learn', self._learned, options.minutes * 60.0, may_end=True)
+        operator.switch('policy_server/run', False)
+        self._wait('last episode', self._idle, EVALUATION_TIMEOUT)
+        self._settle('last updates')
+        operator.switch('sac_learner/train', False)
+        self._wait('last actor', lambda: self._actor_version() == operator.number(
+            'sac_learner', 'updates') == operator.number('policy_server', 'newest_policy'),
+            SETTLE_TIMEOUT)
+        self._evaluate('after')
+        self._settle('last bags')
+        write_atomic(options.run_dir / 'policy.safetensors', operator.actor)
+
+    def _start_graph(self) -> None:
+        os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+        from robot_rl.ros.operator import Operator
+
+        options = self.options
+        specs = graph(
+            'sim', contract=options.contract, run_dir=str(options.run_dir), seed=options.seed,
+            overrides={'sim_bridge': {'lockstep': True, 'gap': options.gap},
+                       'policy_server': {'lockstep': True, 'mode': 'evaluate',
+                                         'max_policy_lag': 1},
+                       'sac_learner': {'width': 128, 'threads': 1}})
+        self.supervisor = Supervisor(
+            {spec.name: command(spec) for spec in specs}, options.run_dir / 'logs',
+            respawn=True, on_exit=self.exits.append)
+        self.supervisor.start()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self.operator = Operator(self._on_event)
+        self._wait('start', lambda: len(self.operator.status) == len(specs)
+                   and self.operator.actor != b'' and self._idle(), READY_TIMEOUT)
+
+    def _on_event(self, kind: str, values: dict[str, str]) -> None:
+        if kind == 'end':
+            self.ends.append((values['mode'], values['success'] == 'True'))
+
+    def _evaluate(self, when: str) -> None:
+        count = self.options.evaluation
+        self.operator.configure('policy_server', mode='evaluate', run_episodes=count)
+        already = len(self._successes('evaluate'))
+        self.operator.switch('policy_server/run', True)
+        self._wait(f'evaluate {when}', lambda: len(
+            self._successes('evaluate')) >= already + count and self._idle(),
+            EVALUATION_TIMEOUT)
+
+    def _successes(self, mode: str) -> list[bool]:
+        return [success for ran, success in self.ends if ran == mode]
+
+    def _learned(self) -> bool:
+        successes = self._successes('learn')
+        recent = successes[-WINDOW:]
+        return len(successes) >= self.options.max_episodes or (
+            len(recent) == WINDOW and sum(recent) >= self.options.target * WINDOW)
+
+    def _idle(self) -> bool:
+        return self.operator.status.get('policy_server', {}).get('text', '').endswith('idle')
+
+    def _all_received(self) -> bool:
+        """Whether every bag is closed and the learner holds every episode that was sent."""
+        recorder = self.operator.status.get('data_recorder', {})
+        return not recorder.get('bag') and self.operator.number(
+            'data_recorder', 'published') == self.operator.number(
+                'sac_learner', 'episodes_received')
+
+    def _settle(self, phase: str) -> None:
+        """Wait until what the nodes say of themselves is newer than the last step."""
+        since = time.monotonic()
+        self._wait(phase, lambda: time.monotonic() - since > STATUS_AGE and self._all_received()
+                   and self.operator.number('sac_learner', 'owed') == 0, SETTLE_TIMEOUT)
+
+    def _actor_version(self) -> int:
+        from robot_rl.learning.policy import decode_policy
+        return decode_policy(self.operator.actor, self.contract, 'topic actor').version
+
+    def _wait(self, phase: str, condition, timeout: float, may_end: bool = False) -> None:
+        def look():
+            self._report_exits()
+            self.progress.show(self._line(phase))
+
+        if not self.operator.until(condition, timeout, look) and not may_end:
+            raise UserError(f'{phase}: not done after {timeout:g} s; see the logs in '
+                            f'{self.options.run_dir / "logs"}')
+        self.progress.show(self._line(phase), final=True)
+
+    def _report_exits(self) -> None:
+        while self.exits:
+            report = self.exits.pop(0)
+            self.progress.end()
+            again = (f'started again in {report.restart_in:g} s' if report.restart_in is not None
+                     else 'stays down')
+            print(f'{report.name} ended with code {report.code}, {again}\n{report.log_tail}')
+            if report.restart_in is None:
+                raise UserError(f'{report.name} ended with code {report.code}')
+
+    def _line(self, phase: str) -> str:
+        operator, options = self.operator, self.options
+        mode = 'learn' if phase.startswith(('learn', 'last')) else 'evaluate'
+        successes = self._successes(mode)
+        recent = successes[-(WINDOW if mode == 'learn' else options.evaluation):]
+        steps = operator.number('sim_bridge', 'steps')
+        updates = operator.number('sac_learner', 'updates')
+        step_rate, update_rate = self.rates(steps, updates)
+        share = sum(recent) / len(recent) if recent else 0.0
+        full = '#' * round(BAR * share) + '-' * (BAR - round(BAR * share))
+        return (f'{phase:<15} [{full}] success {share:4.0%}  episodes {len(successes):3d}  '
+                f'steps {steps:6d} {step_rate:4.0f}/s  updates {updates:6d} {update_rate:4.0f}/s')
+
+    def close(self) -> None:
+        """Stop the graph; every bag and a last checkpoint are complete afterwards."""
+        self.progress.end()
+        if self.supervisor:
+            self.supervisor.stop()
+        if self.operator:
+            import rclpy
+            self.operator.close()
+            rclpy.try_shutdown()
+
+    def render(self) -> None:
+        """Render the learned behaviour, or say why there is no picture."""
+        path = self.options.run_dir / 'policy.safetensors'
+        if not path.is_file():
+            self.video = 'skipped: no learned policy'
+            return
+        from robot_rl.learning.policy import decode_policy
+        from robot_rl.sim.gap import load_gap
+        from robot_rl.sim.render import render_episode
+
+        policy = decode_policy(path.read_bytes(), self.contract, str(path))
+        reason = render_episode(
+            self.contract, load_gap(self.options.gap), lambda values: policy.act(values, None),
+            self.options.run_dir / 'final.gif', seed=self.options.seed + 1)
+        self.video = f'skipped: {reason}' if reason else 'final.gif'
+
+    def save_run(self, ended: str) -> None:
+        """Write run.json: what was asked, how it ended, and what the nodes last said."""
+        options = self.options
+        run = {**read_run(options.run_dir), 'contract': options.contract, 'seed': options.seed,
+               'gap': options.gap, 'started': self.started, 'ended': ended,
+               'video': self.video, 'versions': _versions()}
+        if ended != 'running':
+            run.setdefault('wall_seconds', round(time.time() - self.started, 1))
+        if self.operator:
+            run |= {name: {key: _plain(value) for key, value in values.items()}
+                    for name, values in self.operator.status.items()}
+        write_atomic(options.run_dir / 'run.json', json.dumps(run, indent=2) + '\n')
+
+
+class _Rates:
+    """Steps and updates per second over the last second or more."""
+
+    def __init__(self):
+        self._at, self._counts, self._rates = time.monotonic(), (0, 0), (0.0, 0.0)
+
+    def __call__(self, *counts: int) -> tuple[float, ...]:
+        now = time.monotonic()
+        if now - self._at > 1.0 and counts != self._counts:
+            self._rates = tuple(max(0, new - old) / (now - self._at)
+                                for new, old in zip(counts, self._counts))
+            self._at, self._counts = now, counts
+        return self._rates
+
+
+class _ProgressLine:
+    """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
+
+    def __init__(self):
+        self._live = sys.stdout.isatty()
+        self._at, self._open = 0.0, False
+
+    def show(self, text: str, final: bool = False) -> None:
+        """Show the newest state; `final` leaves it standing."""
+        now = time.monotonic()
+        if not final and now - self._at < (0.2 if self._live else PRINT_PERIOD):
+            return
+        self._at = now
+        if self._live:
+            print(f'\r\x1b[2K{text}', end='\n' if final else '', flush=True)
+            self._open = not final
+        else:
+            print(text, flush=True)
+
+    def end(self) -> None:
+        """Move on from an unfinished line."""
+        if self._open:
+            print()
+            self._open = False
+
+
+def _fresh_folder(run_dir: Path) -> Path:
+    """Return an empty folder of that name; an earlier run of the same name is kept beside it."""
+    run_dir = run_dir.absolute()
+    if run_dir.exists() and any(run_dir.iterdir()):
+        stamp = time.strftime('%Y%m%d-%H%M%S', time.localtime(run_dir.stat().st_mtime))
+        kept = run_dir.with_name(f'{run_dir.name}-{stamp}')
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = run_dir.with_name(f'{run_dir.name}-{stamp}-{number}')
+        run_dir.rename(kept)
+        print(f'the earlier run is kept as {kept}')
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return run_dir
+
+
+def _plain(text: str):
+    return int(text) if text.lstrip('-').isdecimal() else text
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {'robot_rl': __version__, 'python': platform.python_version()}
+    for package in ('torch', 'numpy', 'mujoco', 'rclpy', 'mcap'):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:        # a distro's package may have no metadata
+            versions[package] = 'unknown'
+    return versions
+
+
+def _print_summary(report: dict, run_dir: Path) -> None:
+    def percent(value) -> str:
+        return 'not measured' if value is None else f'{value:.0%}'
+
+    print(f'success before {percent(report["success_first"])}, after '
+          f'{percent(report["success_final"])}; {report["episodes"]} episodes, '
+          f'{report["robot_steps"]} robot steps ({report["robot_seconds"] / 60:.1f} min of robot '
+          f'time), {report["updates"]} updates in {report["wall_seconds"]} s')
+    print(f'report: {run_dir / "report.json"}, {run_dir / "success.png"}, '
+          f'video: {report["video"]}')
