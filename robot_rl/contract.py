@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import json
 from pathlib import Path
+import re
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from robot_rl.schema import load_yaml, MISSING, Section
 
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
 MAX_HORIZON = 100_000
+ROS_NAME = re.compile(r'(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Action:
     high: np.ndarray        # (n,)
     max_rate: np.ndarray    # (n,) units per second, inf where not limited
     on_stop: str            # zeros, or hold the last executed action
+    measured: tuple[str, ...]   # observation names of what the action commands; () if unknown
     frame_id: str           # of stamped commands
 
 
@@ -91,8 +94,7 @@ class Contract:
     @cached_property
     def layout(self) -> Layout:
         """The observation vector."""
-        parts = [(f'{entry.name}.{component.name}', component.unit)
-                 for entry in self.observations for component in entry.selection.components]
+        parts = _components(self.observations)
         return Layout(tuple(name for name, _ in parts), tuple(unit for _, unit in parts))
 
     @cached_property
@@ -150,7 +152,7 @@ def load_contract(name_or_path: str) -> Contract:
     task = root.text('task')
     control_rate = root.number('control_rate', above=0.0)
     observations = _observations(root)
-    action = _action(root.section('action'))
+    action = _action(root.section('action'), observations)
     episode = _episode(root.section('episode'))
     reward_name, reward = _function(root, 'reward')
     success_name, success = _function(root, 'success')
@@ -167,6 +169,12 @@ def load_contract(name_or_path: str) -> Contract:
     return contract
 
 
+def _components(observations) -> list[tuple[str, str]]:
+    """Return (name, unit) of every number of the observation vector, in order."""
+    return [(f'{entry.name}.{component.name}', component.unit)
+            for entry in observations for component in entry.selection.components]
+
+
 def _observations(root: Section) -> tuple[Observation, ...]:
     entries = root.raw('observation')
     if not isinstance(entries, list) or not entries:
@@ -180,7 +188,7 @@ def _observations(root: Section) -> tuple[Observation, ...]:
             section.problem('name', 'letters, digits and _, different from the other entries',
                             name)
         names.append(name)
-        topic = section.text('topic')
+        topic = _ros_name(section, 'topic')
         type_name = section.text('type', choices=OBSERVATION_TYPES)
         max_age = section.number('max_age', above=0.0)
         select = section.raw('select')
@@ -197,8 +205,15 @@ def _observations(root: Section) -> tuple[Observation, ...]:
     return tuple(observations)
 
 
-def _action(section: Section) -> Action:
-    topic = section.text('topic')
+def _ros_name(section: Section, key: str) -> str:
+    name = section.text(key)
+    if name and not ROS_NAME.fullmatch(name):
+        section.problem(key, 'a ROS name such as arm/joint_states', name)
+    return name
+
+
+def _action(section: Section, observations) -> Action:
+    topic = _ros_name(section, 'topic')
     type_name = section.text('type', choices=ACTION_TYPES)
     names = section.texts('names')
     if type_name == 'geometry_msgs/msg/TwistStamped':
@@ -218,10 +233,26 @@ def _action(section: Section) -> Action:
             section.problem(f'low[{index}]', f'less than high[{index}] = {highest}', lowest)
     max_rate = section.numbers('max_rate', len(names), default=(np.inf,) * len(names), above=0.0)
     on_stop = section.text('on_stop', choices=('zeros', 'hold'))
+    measured = _measured(section, len(names), on_stop, observations)
     frame_id = section.text('frame_id', default='base_link')
     section.refuse_unknown()
     return Action(topic, type_name, Layout(names, tuple(units)), np.array(low), np.array(high),
-                  np.array(max_rate), on_stop, frame_id)
+                  np.array(max_rate), on_stop, measured, frame_id)
+
+
+def _measured(section: Section, count: int, on_stop: str, observations) -> tuple[str, ...]:
+    """Positions are held from where the robot is: zeros would be a motion to position zero."""
+    measured = section.texts('measured', default=())
+    if on_stop == 'hold' and not measured:
+        section.problem('measured', 'the observation names of what the action commands, '
+                        'needed to hold', MISSING, 'for instance [arm.position.j1]')
+    known = {name for name, _ in _components(observations)}
+    for name in measured:
+        if name not in known:
+            section.problem('measured', 'names of the observation vector', name)
+    if measured and len(measured) != count:
+        section.problem('measured', f'{count} names, one for each action', list(measured))
+    return measured
 
 
 def _episode(section: Section) -> Episode:
@@ -231,7 +262,7 @@ def _episode(section: Section) -> Episode:
     service, kind = '', ''
     if 'reset' in section.data:
         reset = section.section('reset')
-        service, kind = reset.text('service'), reset.text('type', choices=RESET_TYPES)
+        service, kind = _ros_name(reset, 'service'), reset.text('type', choices=RESET_TYPES)
         reset.refuse_unknown()
     section.refuse_unknown()
     return Episode(horizon, service, kind)
@@ -280,21 +311,28 @@ def _simulation(section: Section, path: Path, observations, action: Action) -> S
 
 
 def _try_functions(contract: Contract) -> None:
-    """Call reward and success once on zeros, so that a wrong name or shape is refused at load."""
-    observation = np.zeros((2, len(contract.layout)))
-    action = np.zeros((2, len(contract.action.layout)))
-    problems = []
-    for key, name, call in (
-            ('reward', contract.reward_name,
-             lambda: contract.judge(observation, action, observation)),
-            ('success', contract.success_name, lambda: (contract.is_success(observation),))):
-        try:
-            shapes = [result.shape for result in call()]
-            if any(shape != (2,) for shape in shapes):
-                problems.append(Problem(key, 'results of shape (2,) for a batch of 2',
-                                        f'{name} gives {shapes}'))
-        except Exception as error:  # noqa: B902, user code may raise anything
-            problems.append(Problem(key, f"{name} to accept this contract's vectors",
-                                    f'{type(error).__name__}: {error}'))
+    """Call reward and success on zeros, so that a wrong name or shape is refused at load.
+
+    Learning calls them with a batch, an episode with one step.
+    """
+    problems: dict[str, Problem] = {}
+    for shape, what in (((2,), 'a batch of 2'), ((), 'one step')):
+        observation = np.zeros((*shape, len(contract.layout)))
+        action = np.zeros((*shape, len(contract.action.layout)))
+        calls = (('reward', contract.reward_name, contract.judge, (observation, action,
+                                                                   observation)),
+                 ('success', contract.success_name, contract.is_success, (observation,)))
+        for key, name, function, arguments in calls:
+            try:
+                results = function(*arguments)
+            except Exception as error:  # noqa: B902, user code may raise anything
+                problem = Problem(key, f'{name} to accept {what} of this contract',
+                                  f'{type(error).__name__}: {error}')
+                problems.setdefault(key, problem)
+                continue
+            shapes = [result.shape for result in results] if key == 'reward' else [results.shape]
+            if any(found != shape for found in shapes):
+                problems.setdefault(key, Problem(key, f'results of shape {shape} for {what}',
+                                                 f'{name} gives {shapes}'))
     if problems:
-        raise InvalidFile(contract.file, problems)
+        raise InvalidFile(contract.file, list(problems.values()))

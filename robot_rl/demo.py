@@ -11,7 +11,6 @@ import json
 import os
 from pathlib import Path
 import platform
-import sys
 import time
 
 from robot_rl import __version__
@@ -20,14 +19,13 @@ from robot_rl.contract import Contract, load_contract
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 from robot_rl.processes import Exit, Supervisor
+from robot_rl.progress import bar, ProgressLine, Rates
 from robot_rl.report import read_run, WINDOW, write_report
 
 READY_TIMEOUT = 60.0        # s for the graph to come up
 EVALUATION_TIMEOUT = 300.0  # s
 SETTLE_TIMEOUT = 60.0       # s for the learner to hold all that was recorded
 STATUS_AGE = 2.5            # s after which every node has reported again
-PRINT_PERIOD = 5.0          # s between progress lines where the output is not a terminal
-BAR = 24                    # characters
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,13 @@ class _Demo:
         self.options = options
         self.contract = contract
         self.started = time.time()
-        self.progress = _ProgressLine()
+        self.progress = ProgressLine()
         self.ends: list[tuple[str, bool]] = []      # (mode, success) of every episode
         self.exits: list[Exit] = []
         self.operator = None
         self.supervisor = None
         self.video = None
-        self.rates = _Rates()
+        self.rates = Rates()
 
     def run(self) -> None:
         """Evaluate the untrained policy, learn until it succeeds, evaluate again."""
@@ -201,8 +199,7 @@ class _Demo:
         updates = operator.number('sac_learner', 'updates')
         step_rate, update_rate = self.rates(steps, updates)
         share = sum(recent) / len(recent) if recent else 0.0
-        full = '#' * round(BAR * share) + '-' * (BAR - round(BAR * share))
-        return (f'{phase:<15} [{full}] success {share:4.0%}  episodes {len(successes):3d}  '
+        return (f'{phase:<15} {bar(share)} success {share:4.0%}  episodes {len(successes):3d}  '
                 f'steps {steps:6d} {step_rate:4.0f}/s  updates {updates:6d} {update_rate:4.0f}/s')
 
     def close(self) -> None:
@@ -243,47 +240,6 @@ class _Demo:
             run |= {name: {key: _plain(value) for key, value in values.items()}
                     for name, values in self.operator.status.items()}
         write_atomic(options.run_dir / 'run.json', json.dumps(run, indent=2) + '\n')
-
-
-class _Rates:
-    """Steps and updates per second over the last second or more."""
-
-    def __init__(self):
-        self._at, self._counts, self._rates = time.monotonic(), (0, 0), (0.0, 0.0)
-
-    def __call__(self, *counts: int) -> tuple[float, ...]:
-        now = time.monotonic()
-        if now - self._at > 1.0 and counts != self._counts:
-            self._rates = tuple(max(0, new - old) / (now - self._at)
-                                for new, old in zip(counts, self._counts))
-            self._at, self._counts = now, counts
-        return self._rates
-
-
-class _ProgressLine:
-    """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
-
-    def __init__(self):
-        self._live = sys.stdout.isatty()
-        self._at, self._open = 0.0, False
-
-    def show(self, text: str, final: bool = False) -> None:
-        """Show the newest state; `final` leaves it standing."""
-        now = time.monotonic()
-        if not final and now - self._at < (0.2 if self._live else PRINT_PERIOD):
-            return
-        self._at = now
-        if self._live:
-            print(f'\r\x1b[2K{text}', end='\n' if final else '', flush=True)
-            self._open = not final
-        else:
-            print(text, flush=True)
-
-    def end(self) -> None:
-        """Move on from an unfinished line."""
-        if self._open:
-            print()
-            self._open = False
 
 
 def _fresh_folder(run_dir: Path) -> Path:

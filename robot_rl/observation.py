@@ -9,6 +9,8 @@ import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.fields import BadMessage, OBSERVATION_TYPES, stamp_of
 
+MAX_AHEAD = 1.0     # s; a stamp further ahead or back is of another clock, or of one set back
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -37,17 +39,26 @@ class Assembler:
         self._taken = 0                     # ns, newest stamp already acted on
         self.refused: dict[str, str] = {}   # entry -> why its last message was refused
 
-    def update(self, index: int, message, received: int) -> None:
-        """Take a message of entry `index` that arrived at `received` ns; keep the last if bad."""
+    def update(self, index: int, message, received: int) -> bool:
+        """Take a message of entry `index` that arrived at `received` ns; keep the last if bad.
+
+        Return whether its time began again: the simulator that gives it was restarted.
+        """
         entry, held = self._entries[index], self._held[index]
         try:
             values = entry.selection.read(message)
         except BadMessage as error:
             self.refused[entry.name] = str(error)
-            return
+            return False
         self.refused.pop(entry.name, None)
-        held.values, held.fresh = values, True
-        held.stamp = stamp_of(message) or received
+        stamp = stamp_of(message) or received
+        again = (held.stamp - stamp) * 1e-9 > MAX_AHEAD
+        if again:
+            self._taken = 0
+        elif held.stamped and stamp < held.stamp:       # overtaken on the way: the newer one holds
+            return False
+        held.values, held.stamp, held.fresh = values, stamp, True
+        return again
 
     @property
     def newest(self) -> int:
@@ -66,18 +77,28 @@ class Assembler:
             held.fresh and (held.stamp == newest or not held.stamped) for held in self._held)
 
     def take(self, now: int) -> Reading:
-        """Read the vector at time `now` ns; ages are compared with each entry's max_age."""
-        stale = []
-        for entry, held in zip(self._entries, self._held):
+        """Read the vector at time `now` ns."""
+        for held in self._held:
             held.fresh = False
-            age = (now - held.stamp) * 1e-9
-            if held.stamp and age <= entry.max_age:
-                continue
-            stale.append(f'{entry.name} on {entry.topic} is {age:.2f} s old, max_age '
-                         f'{entry.max_age:g} s' if held.stamp else
-                         f'{entry.name} never arrived on {entry.topic}')
-            if entry.name in self.refused:
-                stale.append(self.refused[entry.name])
         self._taken = self.newest
         return Reading(np.concatenate([held.values for held in self._held]), self.newest,
-                       '; '.join(stale))
+                       self.stale(now))
+
+    def stale(self, now: int) -> str:
+        """Return why the vector must not be acted on at time `now` ns, or ''."""
+        reasons = []
+        for entry, held in zip(self._entries, self._held):
+            age = (now - held.stamp) * 1e-9
+            if not held.stamp:
+                reasons.append(f'{entry.name} never arrived on {entry.topic}')
+            elif age > entry.max_age:
+                reasons.append(f'{entry.name} on {entry.topic} is {age:.2f} s old, max_age '
+                               f'{entry.max_age:g} s')
+            elif age < -MAX_AHEAD:
+                reasons.append(f'{entry.name} on {entry.topic} is stamped {-age:.2f} s ahead of '
+                               'the clock')
+            else:
+                continue
+            if entry.name in self.refused:
+                reasons.append(self.refused[entry.name])
+        return '; '.join(reasons)

@@ -51,21 +51,23 @@ class Rollout:
 
         `stop` is the reason of a stop from outside; `label` is a person's success or failure.
         """
-        try:
-            status, ended = self._judge(reading, stop, label)
-            success = label == 'success' or (not label and not reading.stale and bool(
-                self._contract.is_success(reading.values)))
-        except Exception as error:  # noqa: B902, the user's code may raise, the robot must stop
-            status, success = Status.ABORTED, False
-            ended = stop or f'task_failed: {type(error).__name__}: {error}'
-        requested = np.zeros_like(self._executed)
-        decision = None
-        if status is Status.RUNNING:
+        if self._observation is None:
+            self._start_from(reading)
+        status, ended, success = Status.RUNNING, '', False
+        if not stop and not reading.stale:
+            try:
+                status, ended, success = self._judge(reading, label)
+            except Exception as error:  # noqa: B902, the user's code may raise: stop the robot
+                stop = f'task_failed: {type(error).__name__}: {error}'
+        requested = self._executed
+        if status is Status.RUNNING and not stop and not reading.stale:
             requested = self.policy.act(reading.values, self._rng)
-            decision = self._gate.decide(requested, self._executed)
-            if decision.stopped:
-                status, ended = Status.ABORTED, decision.stopped
-        executed = decision.executed if decision else self._gate.stop_action(self._executed)
+        decision = self._gate.decide(requested, self._executed, stop or ended, reading.stale)
+        if decision.stopped and not ended:
+            # Between ticks there may be no newer observation: then no transition leads to it.
+            fresh = reading.stamp > self._stamp and not reading.stale
+            status, ended = Status.ABORTED if fresh else Status.BROKEN, decision.stopped
+        executed = decision.executed
         source = self._source if status is Status.RUNNING else Source.SAFETY
         observation = np.nan_to_num(reading.values)
         step = Step(reading.stamp, self.episode, self._index, status, source, self.mode,
@@ -74,21 +76,24 @@ class Rollout:
         self._index += status is Status.RUNNING
         return Tick(step, ended)
 
-    def _judge(self, reading: Reading, stop: str, label: str) -> tuple[Status, str]:
-        if stop:    # between ticks there may be no newer observation: then nothing leads to it
-            fresh = reading.stamp > self._stamp and not reading.stale
-            return Status.ABORTED if fresh else Status.BROKEN, stop
-        if reading.stale:
-            return Status.BROKEN, f'observation_stale: {reading.stale}'
+    def _start_from(self, reading: Reading) -> None:
+        """Limit the first action's rate from what is measured, where the contract says what."""
+        names, slots = self._contract.action.measured, self._contract.layout.slots
+        if names:
+            self._executed = np.nan_to_num(reading.values[[slots[name] for name in names]])
+
+    def _judge(self, reading: Reading, label: str) -> tuple[Status, str, bool]:
+        """Return (status, why the episode ends or '', success)."""
+        success = bool(self._contract.is_success(reading.values))
         if label:
-            return Status.TERMINATED, label
+            return Status.TERMINATED, label, label == 'success'
         if self._observation is None:
-            return Status.RUNNING, ''
+            return Status.RUNNING, '', success
         _, terminated = self._contract.judge(self._observation, self._executed, reading.values)
-        if self._contract.is_success(reading.values):
-            return Status.TERMINATED, 'success'
+        if success:
+            return Status.TERMINATED, 'success', True
         if terminated:
-            return Status.TERMINATED, 'failure'
+            return Status.TERMINATED, 'failure', False
         if self._index >= self._contract.episode.horizon:
-            return Status.TRUNCATED, 'horizon'
-        return Status.RUNNING, ''
+            return Status.TRUNCATED, 'horizon', False
+        return Status.RUNNING, '', False

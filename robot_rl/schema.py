@@ -22,6 +22,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen = set()
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         for key_node, _ in pairs:
+            if key_node.tag == 'tag:yaml.org,2002:merge':       # <<: *anchor
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -55,7 +57,7 @@ def show(value) -> str:
     if value is MISSING:
         return 'nothing'
     if isinstance(value, bool):
-        return f'{value} (YAML reads unquoted y, n, yes, no, on, off as booleans: quote it)'
+        return f'{value} (YAML reads unquoted yes, no, on, off as booleans: quote it)'
     text = _SHORT.repr(value)
     return text if len(text) <= 60 else text[:57] + '...'
 

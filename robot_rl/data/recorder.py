@@ -232,7 +232,8 @@ class EpisodeRecorder:
             {**self._custom_data, 'episode': name, 'note': note, 'outcome': 'incomplete',
              'started': str(time.time_ns())}, by_operator, time.monotonic())
         for topic_id, (data, seen, sent) in self._last.items():
-            self._open.write(topic_id, data, max(seen, log_time - PREROLL, 0), sent)
+            # `seen` is later where simulated time began again in between.
+            self._open.write(topic_id, data, min(max(seen, log_time - PREROLL, 0), log_time), sent)
             self._written += 1
         self._emit('start', {'episode': name})
 

@@ -47,9 +47,12 @@ def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions
              if now.status is Status.RUNNING and after.status is not Status.BROKEN
              and after.episode == now.episode and after.index == now.index + 1]
     n, m = len(contract.layout), len(contract.action.layout)
-    observation = np.array([now.observation for now, _ in pairs]).reshape(-1, n)
-    action = np.array([now.executed for now, _ in pairs]).reshape(-1, m)
-    following = np.array([after.observation for _, after in pairs]).reshape(-1, n)
+    if not pairs:       # a reward need not know what to do with an empty batch
+        return Transitions(*(np.zeros(shape, np.float32)
+                             for shape in ((0, n), (0, m), 0, (0, n), 0, 0)))
+    observation = np.array([now.observation for now, _ in pairs])
+    action = np.array([now.executed for now, _ in pairs])
+    following = np.array([after.observation for _, after in pairs])
     try:
         reward, terminated = contract.judge(observation, action, following)
     except Exception as error:  # noqa: B902, user code may raise anything

@@ -7,6 +7,7 @@ It knows no ROS and no clock. One thread owns it: `add` episodes, `train` what i
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ class Learner:
     """SAC on the contract's vectors with its replay sources, counters and random state."""
 
     def __init__(self, contract: Contract, config: LearnerConfig, sac: SacConfig):
+        if sac.critic_subset > sac.critics:
+            raise UserError(f'critic_subset: expected at most critics = {sac.critics}, '
+                            f'found {sac.critic_subset}')
         self.contract = contract
         self.config = config
         n, m = len(contract.layout), len(contract.action.layout)
@@ -51,7 +55,7 @@ class Learner:
         self.episodes: dict[str, int] = {}      # id of each online episode -> its transitions
         self.updates = 0
         self.newest_stamp = 0                   # ns, last step of the newest online episode
-        self.learned_stamp = 0                  # ns, up to where all owed updates were made
+        self.learned_stamp = 0                  # ns, up to where no update is owed
 
     def add(self, episode_id: str, transitions: Transitions, stamp: int) -> bool:
         """Add an online episode once; return whether it was new."""
@@ -70,7 +74,8 @@ class Learner:
     def owed(self) -> int:
         """Updates that the ratio allows but that have not been made."""
         online, prior = len(self.sources['online']), len(self.sources['prior'])
-        if online + prior < self.config.start_transitions:
+        sampled = shares(self.weights, self.sources, self.config.batch)
+        if not sampled or online + prior < self.config.start_transitions:
             return 0
         return max(0, int(online * self.config.utd_ratio) - self.updates)
 
@@ -131,7 +136,9 @@ class Learner:
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
         self.state = SacState.from_tensors(tensors)
         self.updates = manifest['updates']
-        return '; '.join([*notes, f'resumed {path} at {self.updates} updates'])
+        needed = ceil(self.updates / self.config.utd_ratio)
+        return '; '.join([*notes, f'resumed {path} at {self.updates} updates; the next come with '
+                          f'more than {needed} online transitions'])
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {name: value.numpy() for name, value in self.state.tensors().items()}

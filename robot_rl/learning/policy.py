@@ -107,11 +107,6 @@ def decode_policy(data: bytes, contract: Contract, source: str) -> GaussianPolic
     if not isinstance(count, int) or not 1 <= count <= 16 or not isinstance(
             manifest.get('version'), int):
         raise UserError(f'{source}: manifest: expected 1 to 16 layers and an integer version')
-    provenance = manifest.get('provenance')
-    if not isinstance(provenance, dict) or not isinstance(
-            provenance.get('learned_stamp', 0), int):
-        raise UserError(f'{source}: provenance: expected a mapping with an integer learned_stamp, '
-                        f'found {str(provenance):.60}')
     n, m = len(contract.layout), len(contract.action.layout)
     try:
         layers = tuple((arrays[f'actor.{index}.weight'], arrays[f'actor.{index}.bias'])

@@ -150,7 +150,7 @@ class Sac:
         return state, {'critic_loss': loss.detach(), 'q_mean': values.detach().mean()}
 
     def update_actor(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
-        """Raise the ensemble's mean value plus entropy; move the temperature to the target."""
+        """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
         noise = torch.randn(batch.action.shape, generator=generator)
         parameters = state.actor.value.detach().requires_grad_()
         action, log_prob = self.sample(parameters, batch.observation, noise)

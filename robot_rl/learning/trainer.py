@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+import hashlib
 from pathlib import Path
 import threading
 import time
@@ -65,7 +66,8 @@ class Trainer:
         self.training = False
         self.progress = Progress()
         self._received: dict[str, int] = {}     # episode -> its transitions, whatever its mode
-        self._session, self._total, self._refused = '', 0, 0
+        self._session, self._total = '', 0
+        self._refused: set[bytes] = set()       # digests: sent again, it is still one episode
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
         self._saved = learner.updates
         self._rate, self._metrics, self._error = 0.0, {}, ''
@@ -77,8 +79,9 @@ class Trainer:
 
     def receive(self, data: bytes) -> None:
         """Queue an episode; called from any thread."""
-        self._inbox.append(data)
-        self._wake.set()
+        if self.alive:
+            self._inbox.append(data)
+            self._wake.set()
 
     def train(self, on: bool) -> None:
         """Switch training on or off; takes effect within a chunk of updates."""
@@ -94,7 +97,8 @@ class Trainer:
         """Write a last checkpoint and end the thread."""
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        if self.alive:
+            self._thread.join()
 
     @property
     def alive(self) -> bool:
@@ -125,11 +129,11 @@ class Trainer:
 
     def _take_inbox(self) -> None:
         while self._inbox:
+            data = self._inbox.popleft()
             try:
-                episode = decode_episode(self._inbox.popleft(), self._learner.contract,
-                                         'topic transitions')
+                episode = decode_episode(data, self._learner.contract, 'topic transitions')
             except UserError as error:
-                self._refused += 1
+                self._refused.add(hashlib.sha256(data).digest())
                 self._on_note(f'episode refused: {error}')
                 continue
             if episode.session != self._session:
@@ -152,7 +156,9 @@ class Trainer:
         if not owed:
             learner.learned_stamp = learner.newest_stamp
         periodic = learner.updates - self._published >= self._settings.publish_period
-        if self._published < 0 or periodic or learner.learned_stamp > self._published_stamp:
+        newer = (learner.updates, learner.learned_stamp) > (
+            self._published, self._published_stamp)
+        if periodic or newer and (not owed or self._published < 0):
             self._on_actor(learner.actor())
             self._published = learner.updates
             self._published_stamp = learner.learned_stamp
@@ -183,5 +189,5 @@ class Trainer:
             transitions_received=sum(self._received.values()),
             transitions_trained_on=len(learner.sources['online']),
             transitions_prior=len(learner.sources['prior']), owed=learner.owed,
-            missing=max(0, self._total - here), refused=self._refused,
+            missing=max(0, self._total - here - len(self._refused)), refused=len(self._refused),
             metrics=tuple(self._metrics.items()))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from recording import episode_steps, make_step
@@ -97,3 +99,11 @@ def test_a_failing_reward_is_named_not_thrown_as_is(make_contract):
     contract = make_contract(**{'tiny_task:reward': 'tiny_task:broken_reward'})
     with pytest.raises(UserError, match='tiny_task:broken_reward: ZeroDivisionError'):
         derive_transitions(episode_steps(3), contract)
+
+
+def test_a_reward_that_is_not_finite_is_refused_where_it_arises(contract):
+    def reward(observation, action, next_observation):
+        position = next_observation['arm.position.j']
+        return np.where(position > 0.02, np.nan, 0.0), position >= 1.0
+    with pytest.raises(UserError, match='tiny_task:reward: expected finite rewards, found nan'):
+        derive_transitions(episode_steps(4), replace(contract, reward=reward))

@@ -1,0 +1,57 @@
+"""One line of progress on a terminal, or a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+PRINT_PERIOD = 5.0          # s between lines where the output is not a terminal
+REDRAW_PERIOD = 0.2         # s between redraws where it is
+WIDTH = 24                  # characters of a bar
+
+
+def bar(share: float) -> str:
+    """Return a bar that is filled to a share from 0 to 1."""
+    full = round(WIDTH * share)
+    return '[' + '#' * full + '-' * (WIDTH - full) + ']'
+
+
+class Rates:
+    """How fast some counters grow, per second, over the last second or more."""
+
+    def __init__(self):
+        self._at, self._counts, self._rates = time.monotonic(), (0, 0), (0.0, 0.0)
+
+    def __call__(self, *counts: int) -> tuple[float, ...]:
+        now = time.monotonic()
+        if now - self._at > 1.0 and counts != self._counts:
+            self._rates = tuple(max(0, new - old) / (now - self._at)
+                                for new, old in zip(counts, self._counts))
+            self._at, self._counts = now, counts
+        return self._rates
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
+
+    def __init__(self):
+        self._live = sys.stdout.isatty()
+        self._at, self._open = 0.0, False
+
+    def show(self, text: str, final: bool = False) -> None:
+        """Show the newest state; `final` leaves it standing."""
+        now = time.monotonic()
+        if not final and now - self._at < (REDRAW_PERIOD if self._live else PRINT_PERIOD):
+            return
+        self._at = now
+        if self._live:
+            print(f'\r\x1b[2K{text}', end='\n' if final else '', flush=True)
+            self._open = not final
+        else:
+            print(text, flush=True)
+
+    def end(self) -> None:
+        """Move on from an unfinished line."""
+        if self._open:
+            print()
+            self._open = False

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from robot_rl.bundle import pack, unpack
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Mode
+from robot_rl.data.transitions import derive_transitions, Transitions
+from robot_rl.errors import Mismatch, UserError
+from robot_rl.learning.learner import Learner, LearnerConfig, MIN_STD
+from robot_rl.learning.policy import decode_policy, RandomPolicy
+from robot_rl.learning.sac import SacConfig
+from robot_rl.sim.episodes import run_episode
+from robot_rl.sim.twin import Twin
+import torch
+
+REACH = load_contract('reach')
+SMALL = SacConfig(width=16)
+FEW = LearnerConfig(start_transitions=20, batch=32)
+
+
+def transitions(count: int, seed: int = 0, scale: float = 1.0) -> Transitions:
+    rng = np.random.default_rng(seed)
+    columns = (rng.normal(3.0, scale, (count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
+               rng.normal(size=count), rng.normal(3.0, scale, (count, 6)),
+               rng.random(count) < 0.1, np.zeros(count))
+    return Transitions(*(np.asarray(column, np.float32) for column in columns))
+
+
+def learner(config: LearnerConfig = FEW, sac: SacConfig = SMALL, contract=REACH) -> Learner:
+    return Learner(contract, config, sac)
+
+
+def fed(episodes: int = 4, **config) -> Learner:
+    found = learner(replace(FEW, **config))
+    for episode in range(episodes):
+        found.add(f's/{episode}', transitions(10, episode), episode)
+    return found
+
+
+def test_an_episode_that_comes_twice_counts_once():
+    found = learner()
+    assert found.add('a', transitions(10), 5)
+    assert not found.add('a', transitions(10), 6)
+    assert len(found.sources['online']) == 10 and found.episodes == {'a': 10}
+    assert found.newest_stamp == 5
+
+
+def test_nothing_is_owed_until_enough_is_collected():
+    found = learner()
+    found.add('a', transitions(19), 1)
+    assert found.owed == 0
+    found.add('b', transitions(1), 2)
+    assert found.owed == 20
+
+
+@pytest.mark.parametrize(('ratio', 'owed'), [(0.5, 20), (1.0, 40), (4.0, 160)])
+def test_updates_are_owed_per_online_transition_and_paid_by_training(ratio, owed):
+    found = fed(utd_ratio=ratio)
+    assert found.owed == owed
+    found.train(5)
+    assert found.owed == owed - 5 and found.updates == 5
+    found.add('new', transitions(10), 9)
+    assert found.owed == owed - 5 + 10 * ratio
+
+
+def test_prior_transitions_count_for_the_start_but_owe_no_updates():
+    found = learner()
+    found.add_prior(transitions(1000))
+    assert found.owed == 0
+    found.add('a', transitions(3), 1)
+    assert found.owed == 3
+
+
+def test_nothing_is_owed_where_no_source_may_be_sampled():
+    found = fed(online_weight=0.0)
+    assert found.owed == 0
+    found.add_prior(transitions(10))
+    assert found.owed == 40
+    found.train(1)
+
+
+def test_a_subset_larger_than_the_ensemble_is_refused():
+    with pytest.raises(UserError, match='critic_subset: expected at most critics = 2, found 3'):
+        learner(sac=replace(SMALL, critic_subset=3))
+
+
+def test_training_nothing_changes_nothing():
+    found = learner()
+    before = found.actor()
+    assert found.train(0) == {} and found.actor() == before
+    decode_policy(before, REACH, 'test')
+
+
+def test_actions_are_learned_in_units_of_their_range():
+    found, sent = learner(), transitions(10)
+    found.add('a', sent, 1)
+    assert torch.allclose(found.sources['online'].rows[:, 6:8],
+                          torch.from_numpy(sent.action) / 2.5, atol=1e-6)
+
+
+def test_the_normalizer_is_that_of_the_first_data_and_then_stays():
+    found = learner()
+    first = transitions(200, scale=2.0)
+    first.observation[:, 5] = 1.0       # does not move
+    found.add('a', first, 1)
+    found.train(1)
+    assert np.allclose(found.normalizer.mean, first.observation.mean(0), atol=1e-5)
+    assert np.allclose(found.normalizer.std[:5], first.observation[:, :5].std(0), rtol=1e-4)
+    assert found.normalizer.std[5] == np.float32(MIN_STD)
+    fixed = found.normalizer
+    found.add('b', transitions(200, scale=50.0), 2)
+    found.train(1)
+    assert found.normalizer is fixed
+
+
+def test_the_actor_is_updated_once_per_period():
+    found = learner(sac=replace(SMALL, actor_period=3))
+    found.add('a', transitions(50), 1)
+    found.train(10)
+    assert found.state.updates == 10 and found.state.actor_updates == 3
+
+
+def test_metrics_are_those_of_critic_and_actor():
+    assert fed().train(4).keys() == {'critic_loss', 'q_mean', 'actor_loss', 'entropy',
+                                     'temperature'}
+
+
+def test_an_actor_tells_where_it_comes_from():
+    found = fed()
+    found.train(6)
+    found.learned_stamp = 3
+    manifest = decode_policy(found.actor(), REACH, 'test').manifest
+    assert manifest['version'] == 6
+    assert {key: manifest['provenance'][key] for key in (
+        'seed', 'updates', 'episodes', 'transitions', 'learned_stamp')} == {
+            'seed': 0, 'updates': 6, 'episodes': 4, 'transitions': 40, 'learned_stamp': 3}
+
+
+def test_the_same_seed_and_data_give_the_same_bits():
+    runs = [fed(seed=seed) for seed in (1, 1, 2)]
+    for run in runs:
+        run.train(10)
+    assert runs[0].actor() == runs[1].actor() != runs[2].actor()
+
+
+def test_training_in_portions_is_training_at_once():
+    portions, at_once = fed(), fed()
+    for count in (1, 2, 7):
+        portions.train(count)
+    at_once.train(10)
+    assert portions.actor() == at_once.actor()
+
+
+def test_a_resumed_learner_goes_on_exactly_as_one_that_never_stopped(tmp_path):
+    first = fed()
+    first.train(15)
+    first.save(tmp_path, keep=2)
+    resumed = learner()
+    assert 'checkpoint_000000015.safetensors at 15 updates' in resumed.resume(tmp_path)
+    assert resumed.owed == 0        # until the recorder has sent the experience again
+    for episode in range(4):
+        resumed.add(f's/{episode}', transitions(10, episode), episode)
+    assert resumed.owed == first.owed == 25
+    first.train(11)
+    resumed.train(11)
+    assert resumed.actor() == first.actor()
+    for name, value in first.state.tensors().items():
+        assert torch.equal(resumed.state.tensors()[name], value), name
+
+
+def test_without_a_checkpoint_a_learner_starts_fresh(tmp_path):
+    found = learner()
+    assert 'starting fresh' in found.resume(tmp_path) and found.updates == 0
+
+
+def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path):
+    found = fed()
+    found.train(4)
+    found.save(tmp_path, keep=3)
+    found.train(4)
+    path = found.save(tmp_path, keep=3)
+    path.write_bytes(path.read_bytes()[:-100])
+    resumed = learner()
+    notes = resumed.resume(tmp_path)
+    assert resumed.updates == 4 and f'skipped {path}' in notes
+
+
+def test_a_checkpoint_of_another_contract_is_refused(tmp_path):
+    found = fed()
+    found.save(tmp_path, keep=2)
+    with pytest.raises(Mismatch):
+        learner(contract=load_contract('puck_push')).resume(tmp_path)
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
+    fed().save(tmp_path, keep=2)
+    with pytest.raises(UserError, match="'width': 32.*found.*'width': 16"):
+        learner(sac=SacConfig(width=32)).resume(tmp_path)
+
+
+@pytest.mark.parametrize('change', [
+    lambda arrays, manifest: arrays.pop('generator'),
+    lambda arrays, manifest: arrays.update(target=np.zeros((2, 3), np.float32)),
+    lambda arrays, manifest: arrays.update({'actor.value': arrays['actor.value'].astype(float)}),
+    lambda arrays, manifest: manifest.pop('updates'),
+    lambda arrays, manifest: manifest.pop('sac')])
+def test_a_checkpoint_that_is_not_this_learners_is_refused_before_anything_changes(
+        tmp_path, change):
+    path = fed().save(tmp_path, keep=2)
+    arrays, manifest = unpack(path.read_bytes(), 'x')
+    arrays = dict(arrays)
+    change(arrays, manifest)
+    path.write_bytes(pack(arrays, manifest))
+    found = learner()
+    before = found.actor()
+    with pytest.raises(UserError, match=str(path)):
+        found.resume(tmp_path)
+    assert found.actor() == before
+
+
+def greedy_success(seed: int, contract=REACH, steps: int = 2000) -> float:
+    """Learn online in a twin for so many steps; return the greedy success rate of 20 episodes."""
+    action = contract.action
+    found = Learner(contract, LearnerConfig(seed=seed, start_transitions=300),
+                    SacConfig(width=128))
+    twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
+    while len(found.sources['online']) < steps:
+        episode += 1
+        records = run_episode(twin, policy, Mode.LEARN, episode, seed)
+        found.add(str(episode), derive_transitions(records, contract), episode)
+        if owed := found.owed:
+            found.train(owed)
+            policy = decode_policy(found.actor(), contract, 'test')
+    fresh = Twin(contract, seed=1000 + seed)
+    return sum(run_episode(fresh, policy, Mode.EVALUATE, number)[-1].success
+               for number in range(20)) / 20
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_it_learns_to_reach_within_2000_steps(seed):
+    assert greedy_success(seed) >= 0.9
+
+
+def test_it_does_not_learn_to_reach_without_reward():
+    def nothing(observation, action, next_observation):
+        reward, terminated = REACH.reward(observation, action, next_observation)
+        return 0.0 * reward, terminated
+    assert greedy_success(0, replace(REACH, reward=nothing), 1500) < 0.5

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+import queue
+import time
+
+import numpy as np
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.data.episode import EpisodeRecord
+from robot_rl.data.episode_message import encode_episode
+from robot_rl.data.transitions import Transitions
+from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.policy import decode_policy
+from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.trainer import Trainer, TrainerSettings
+
+REACH = load_contract('reach')
+LENGTH = 10     # transitions of an episode
+
+
+def episode(number: int, total: int = 0, session: str = 's', mode: str = 'learn',
+            contract=REACH) -> bytes:
+    rng = np.random.default_rng(number)
+    n, m = len(contract.layout), len(contract.action.layout)
+    columns = (rng.normal(size=(LENGTH, n)), rng.uniform(-1, 1, (LENGTH, m)),
+               rng.normal(size=LENGTH), rng.normal(size=(LENGTH, n)), np.zeros(LENGTH),
+               np.zeros(LENGTH))
+    transitions = Transitions(*(column.astype(np.float32) for column in columns))
+    return encode_episode(EpisodeRecord(
+        f'episode_{number}', number, total or number, transitions, 'truncated', '', session,
+        1000 * number, mode, 0), contract)
+
+
+class Training:
+    """A trainer under test: its actors are a queue to wait on, its notes a list."""
+
+    def __init__(self, folder, **settings):
+        self.folder = folder
+        self.actors: queue.Queue = queue.Queue()
+        self.notes: list[str] = []
+        self.learner = Learner(REACH, LearnerConfig(start_transitions=20, batch=16),
+                               SacConfig(width=8))
+        self.trainer = Trainer(self.learner, TrainerSettings(folder, **settings),
+                               self.actors.put, self.notes.append)
+
+    def until(self, condition: Callable[..., bool]):
+        """Wait until the progress meets the condition; return it."""
+        deadline = time.monotonic() + 20.0
+        while not condition(progress := self.trainer.progress):
+            assert time.monotonic() < deadline, progress
+            time.sleep(0.002)
+        return progress
+
+    def actor(self):
+        return decode_policy(self.actors.get(timeout=20.0), REACH, 'test')
+
+    def last_actor(self, version: int):
+        """Return the first actor of at least that version."""
+        while (found := self.actor()).version < version:
+            pass
+        return found
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def begin(train: bool = True, **settings) -> Training:
+        training = Training(tmp_path / 'checkpoints', **settings)
+        training.trainer.train(train)
+        training.trainer.start()
+        started.append(training)
+        return training
+    yield begin
+    for training in started:
+        if training.trainer.alive:
+            training.trainer.close()
+
+
+def test_an_untrained_actor_is_published_at_once(start):
+    assert start(train=False).actor().version == 0
+
+
+def test_the_actor_that_caught_up_is_published_with_what_it_learned_from(start):
+    training = start()
+    for number in (1, 2, 3):
+        training.trainer.receive(episode(number))
+    found = training.last_actor(3 * LENGTH)
+    assert found.version == 3 * LENGTH
+    assert found.manifest['provenance']['learned_stamp'] == 3000
+    training.trainer.receive(episode(4))
+    assert training.last_actor(4 * LENGTH).manifest['provenance']['learned_stamp'] == 4000
+
+
+def test_actors_are_published_now_and_then_while_behind(start):
+    training = start(train=False, publish_period=20)
+    for number in range(1, 11):
+        training.trainer.receive(episode(number))
+    training.until(lambda progress: progress.episodes_received == 10)
+    training.trainer.train(True)
+    versions = [training.actor().version]
+    while versions[-1] < 100:
+        versions.append(training.actor().version)
+    assert {20, 40, 60, 80, 100} <= set(versions)
+
+
+def test_nothing_is_trained_while_paused(start):
+    training = start(train=False)
+    for number in (1, 2, 3):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.transitions_trained_on == 30)
+    assert (progress.text, progress.updates, progress.owed) == ('paused', 0, 30)
+
+
+def test_it_collects_before_it_trains(start):
+    training = start()
+    training.trainer.receive(episode(1))
+    progress = training.until(lambda progress: progress.episodes_received == 1)
+    assert progress.text == 'collecting 20 transitions' and progress.updates == 0
+
+
+def test_evaluation_episodes_are_received_but_held_out(start):
+    training = start()
+    for number, mode in enumerate(('learn', 'evaluate', 'learn', 'evaluate'), start=1):
+        training.trainer.receive(episode(number, mode=mode))
+    progress = training.until(lambda progress: progress.updates == 2 * LENGTH)
+    assert progress.transitions_received == 4 * LENGTH
+    assert progress.transitions_trained_on == 2 * LENGTH and not progress.missing
+    assert training.learner.newest_stamp == 3000
+
+
+def test_an_episode_that_comes_twice_counts_once(start):
+    training = start()
+    for number in (1, 2, 1, 2, 3):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.updates == 30 and not progress.owed)
+    assert progress.transitions_received == progress.transitions_trained_on == 30
+
+
+def test_missing_episodes_are_counted_until_they_come(start):
+    training = start()
+    training.trainer.receive(episode(1, total=5))
+    assert training.until(lambda progress: progress.episodes_received).missing == 4
+    for number in range(2, 6):
+        training.trainer.receive(episode(number, total=5))
+    training.until(lambda progress: progress.episodes_received == 5 and not progress.missing)
+
+
+def test_a_new_session_of_the_recorder_misses_nothing_of_the_old(start):
+    training = start()
+    training.trainer.receive(episode(1, total=9))
+    training.trainer.receive(episode(1, session='t'))
+    progress = training.until(lambda progress: progress.episodes_received == 2)
+    assert progress.missing == 0 and progress.transitions_trained_on == 2 * LENGTH
+
+
+def test_bytes_that_cannot_be_decoded_are_refused_and_training_lives_on(start):
+    training = start()
+    training.trainer.receive(b'garbage')
+    training.trainer.receive(episode(1)[:-3])
+    training.trainer.receive(episode(1, contract=load_contract('puck_push')))
+    for number in (1, 2):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.updates == 20)
+    assert progress.refused == 3 and not progress.error and training.trainer.alive
+    assert len([note for note in training.notes if note.startswith('episode refused')]) == 3
+
+
+def test_checkpoints_are_written_now_and_then(start):
+    training = start(checkpoint_period=20, keep_checkpoints=10)
+    for number in range(1, 7):
+        training.trainer.receive(episode(number))
+    training.until(lambda progress: progress.updates == 60)
+    training.trainer.close()
+    found = sorted(int(path.stem[-9:]) for path in training.folder.iterdir())
+    assert found == [20, 40, 60]
+
+
+def test_a_checkpoint_can_be_asked_for(start):
+    training = start(train=False)
+    training.trainer.save()
+    training.until(lambda _: training.notes)
+    assert training.notes == [f'saved {training.folder}/checkpoint_000000000.safetensors']
+
+
+def test_closing_saves_what_was_learned(start):
+    training = start()
+    for number in (1, 2, 3):
+        training.trainer.receive(episode(number))
+    training.until(lambda progress: progress.updates == 30)
+    training.trainer.close()
+    assert not training.trainer.alive
+    resumed = Learner(REACH, training.learner.config, training.learner.sac.config)
+    resumed.resume(training.folder)
+    assert resumed.updates == 30
+
+
+def test_closing_without_having_learned_writes_nothing(start):
+    training = start()
+    training.trainer.close()
+    assert not training.folder.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_and_training_lives_on(start, tmp_path):
+    (tmp_path / 'checkpoints').write_text('a file in the way')
+    training = start()
+    training.trainer.save()
+    progress = training.until(lambda progress: progress.error)
+    assert progress.error.startswith('checkpoint not saved') and progress.text == progress.error
+    training.trainer.receive(episode(1))
+    training.until(lambda progress: progress.episodes_received == 1)
+    assert training.trainer.alive
+
+
+def test_an_error_in_training_ends_the_thread_and_is_told(start, monkeypatch):
+    training = start()
+
+    def fail(count):
+        raise ArithmeticError('diverged')
+    monkeypatch.setattr(training.learner, 'train', fail)
+    for number in (1, 2):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.error)
+    assert progress.text == 'ArithmeticError: diverged'
+    training.until(lambda _: not training.trainer.alive)
+    assert 'Traceback' in training.notes[-1]

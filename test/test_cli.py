@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from robot_rl import __version__
+from robot_rl.cli import main
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run the command on bad input; return what it printed as its error."""
+    def run(*argv) -> str:
+        assert main([str(argument) for argument in argv]) == 2
+        printed = capsys.readouterr()
+        assert 'Traceback' not in printed.out + printed.err
+        assert printed.err.startswith('error: ')
+        return printed.err
+    return run
+
+
+@pytest.mark.parametrize('name', ['reach', 'puck_push'])
+def test_checking_a_good_contract_prints_its_vectors(capsys, name):
+    assert main(['check', name]) == 0
+    printed = capsys.readouterr().out
+    assert 'arm.position.shoulder' in printed and 'every name is in the model' in printed
+    assert printed.endswith('ok\n')
+
+
+def test_a_bad_contract_is_refused_with_file_and_keys(refused, tmp_path):
+    path = tmp_path / 'bad.yaml'
+    path.write_text('task: x\ncontrol_rate: fast\nactoin: {}\n')
+    printed = refused('check', path)
+    for text in (f"{path}: control_rate: expected a finite number > 0.0, found 'fast'",
+                 f'{path}: actoin: expected a known key', 'did you mean action?'):
+        assert text in printed
+
+
+@pytest.mark.parametrize('content', [b'', b'\xff\x00', b'a: 2024-13-45', b'[[[', b'x: !!map y'])
+def test_a_file_that_is_no_contract_is_refused(refused, tmp_path, content):
+    (tmp_path / 'bad.yaml').write_bytes(content)
+    assert 'bad.yaml' in refused('check', tmp_path / 'bad.yaml')
+
+
+def test_a_missing_contract_is_refused(refused, tmp_path):
+    assert 'absent.yaml' in refused('check', tmp_path / 'absent.yaml')
+    assert 'no_such_task' in refused('check', 'no_such_task')
+
+
+def test_a_contract_whose_model_lacks_a_name_is_refused(refused, tmp_path):
+    from robot_rl.contract import load_contract
+    path = tmp_path / 'mine.yaml'
+    path.write_text(load_contract('reach').text.replace('site: tip', 'site: tipp'))
+    assert 'simulation.observation.tip' in refused('check', path)
+
+
+def test_a_folder_that_is_no_run_is_refused(refused, tmp_path):
+    assert 'has no bags/' in refused('report', tmp_path)
+    assert 'has no bags/' in refused('report', tmp_path / 'absent')
+
+
+def test_a_report_that_cannot_be_written_fails_without_a_traceback(capsys, tmp_path):
+    from robot_rl.contract import load_contract
+    (tmp_path / 'bags').mkdir()
+    (tmp_path / 'contract.yaml').write_text(load_contract('reach').text)
+    (tmp_path / 'report.json.tmp').mkdir()
+    assert main(['report', str(tmp_path)]) == 1
+    assert 'report.json.tmp' in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_with_130(monkeypatch):
+    def interrupt(name):
+        raise KeyboardInterrupt
+    monkeypatch.setattr('robot_rl.cli.load_contract', interrupt)
+    assert main(['check', 'reach']) == 130
+
+
+@pytest.mark.parametrize('argv', [[], ['nonsense'], ['check'], ['demo', '--seed', '-1'],
+                                  ['demo', '--seed', 'x'], ['demo', '--max-episodes', '1.5']])
+def test_a_wrong_command_line_is_bad_input(capsys, argv):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2 and 'usage: robot_rl' in capsys.readouterr().err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['--version'])
+    assert ended.value.code == 0 and __version__ in capsys.readouterr().out
+
+
+def test_the_exit_code_reaches_the_shell(tmp_path):
+    result = subprocess.run([sys.executable, '-m', 'robot_rl.cli', 'check', tmp_path / 'absent'],
+                            capture_output=True, text=True)
+    assert result.returncode == 2 and 'Traceback' not in result.stderr

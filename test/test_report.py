@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+import struct
+
+import numpy as np
+import pytest
+from robot_rl.contract import Contract, load_contract
+from robot_rl.data import cdr
+from robot_rl.data.bag import BagWriter, read_info
+from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
+from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
+from robot_rl.errors import UserError
+from robot_rl.report import build_report, Episode, plot_success, wilson, write_report
+
+REACH = load_contract('reach')
+PNG = b'\x89PNG\r\n\x1a\n'
+
+
+def step_bytes(step: Step) -> bytes:
+    segments = step.segments()
+    dims = [cdr.new('std_msgs/msg/MultiArrayDimension', label=label, size=values.size, stride=0)
+            for label, values in segments]
+    layout = cdr.new('std_msgs/msg/MultiArrayLayout', dim=dims, data_offset=0)
+    data = np.concatenate([values for _, values in segments])
+    return cdr.encode(STEPS_TYPE, cdr.new(STEPS_TYPE, layout=layout, data=data))
+
+
+def episode_steps(number: int, count: int, mode: Mode, version: int, success: bool) -> list[Step]:
+    last = Status.TERMINATED if success else Status.TRUNCATED
+    return [Step(number * 10 ** 9 + index, number, index,
+                 last if index == count else Status.RUNNING, Source.POLICY, mode, version,
+                 success and index == count, np.zeros(6), np.zeros(2), np.zeros(2))
+            for index in range(count + 1)]
+
+
+def record(run_dir, *episodes, contract: Contract = REACH):
+    """Record episodes (actions, mode, version, success) as the recorder does."""
+    topic = Topic('/policy_server/steps', STEPS_TYPE)
+    recorder = EpisodeRecorder(run_dir / 'bags', contract, [topic], RecorderSettings(settle=0.0),
+                               topic.name, lambda episode: None, lambda kind, values: None)
+    for number, episode in enumerate(episodes, start=1):
+        for step in episode_steps(number, *episode):
+            recorder.put(0, step_bytes(step), step.stamp, step.stamp)
+    recorder.close()
+    (run_dir / 'contract.yaml').write_text(contract.text)
+    return run_dir
+
+
+RUN = [(5, Mode.EVALUATE, 0, False), (5, Mode.EVALUATE, 0, True), (7, Mode.RANDOM, -1, False),
+       (4, Mode.LEARN, 10, True), (3, Mode.EVALUATE, 10, False), (2, Mode.EVALUATE, 20, True),
+       (2, Mode.EVALUATE, 20, True)]
+
+
+# Wilson score intervals, as of R's prop.test(correct = FALSE) and statsmodels.
+@pytest.mark.parametrize(('successes', 'count', 'interval'), [
+    (0, 10, (0.0, 0.27753)), (10, 10, (0.72247, 1.0)), (8, 10, (0.49016, 0.94332)),
+    (50, 100, (0.40383, 0.59617)), (1, 1, (0.20654, 1.0)), (0, 0, (0.0, 1.0))])
+def test_wilson_interval(successes, count, interval):
+    assert wilson(successes, count) == pytest.approx(interval, abs=1e-5)
+
+
+def test_wilson_interval_always_holds_the_rate():
+    for count in range(1, 200):
+        for successes in range(count + 1):
+            low, high = wilson(successes, count)
+            assert 0.0 <= low <= successes / count <= high <= 1.0
+
+
+def test_a_report_counts_what_is_in_the_bags(tmp_path):
+    report, episodes = build_report(record(tmp_path, *RUN))
+    assert [episode.steps for episode in episodes] == [5, 5, 7, 4, 3, 2, 2]
+    expected = {'task': 'reach', 'success_first': 0.5, 'success_final': 1.0,
+                'evaluation_episodes': [2, 2], 'episodes': 7, 'episodes_learned_from': 2,
+                'robot_steps': 28, 'robot_seconds': 1.4, 'transitions_recorded': 28,
+                'messages_dropped': 0, 'bags_unreadable': [],
+                'outcomes': {'success': 4, 'truncated': 3}, 'contract_hash': REACH.hash}
+    assert {key: report[key] for key in expected} == expected
+
+
+def test_what_a_run_did_not_say_is_null(tmp_path):
+    report, _ = build_report(record(tmp_path, (3, Mode.LEARN, 0, False)))
+    assert {key for key, value in report.items() if value is None} == {
+        'seed', 'success_first', 'success_final', 'wall_seconds', 'updates',
+        'transitions_received', 'transitions_trained_on', 'policy_swaps', 'ended', 'video', 'gap',
+        'versions'}
+
+
+def test_what_the_nodes_said_is_taken_over(tmp_path):
+    record(tmp_path, (3, Mode.LEARN, 0, False))
+    run = {'seed': 4, 'ended': 'completed', 'sac_learner': {'updates': 9},
+           'policy_server': {'policy_swaps': 2}}
+    (tmp_path / 'run.json').write_text(json.dumps(run))
+    report, _ = build_report(tmp_path)
+    assert (report['seed'], report['ended'], report['updates'], report['policy_swaps']) == (
+        4, 'completed', 9, 2)
+
+
+def test_a_report_is_written_as_json_and_picture(tmp_path):
+    report = write_report(record(tmp_path, *RUN))
+    assert json.loads((tmp_path / 'report.json').read_text()) == report
+    assert (tmp_path / 'success.png').read_bytes().startswith(PNG)
+    assert not list(tmp_path.glob('*.tmp'))
+
+
+def test_a_run_without_any_episode_has_a_report(tmp_path):
+    report = write_report(record(tmp_path))
+    assert report['episodes'] == report['robot_steps'] == 0 and report['success_final'] is None
+    assert (tmp_path / 'success.png').is_file()
+
+
+def test_a_recording_that_was_killed_is_counted_as_far_as_it_goes(tmp_path):
+    record(tmp_path, (5, Mode.LEARN, 0, True))
+    writer = BagWriter(tmp_path / 'bags' / 'episode_000002', {'outcome': 'incomplete'})
+    topic = writer.add_topic('/policy_server/steps', STEPS_TYPE)
+    for step in episode_steps(2, 5, Mode.LEARN, 0, True)[:4]:
+        writer.write(topic, step_bytes(step), step.stamp, step.stamp)
+    writer.flush()
+    with open(tmp_path / 'bags' / 'episode_000002' / 'episode_000002_0.mcap', 'ab') as stream:
+        stream.write(b'half a rec')
+    report = write_report(tmp_path)
+    assert report['outcomes'] == {'incomplete': 1, 'success': 1}
+    assert report['transitions_recorded'] == 5 + 3 and report['bags_unreadable'] == []
+
+
+@pytest.mark.parametrize('text', ['garbage: [', '', '{}'])
+def test_a_damaged_bag_is_named_and_the_others_are_counted(tmp_path, text):
+    record(tmp_path, (5, Mode.LEARN, 0, True), (5, Mode.LEARN, 0, True))
+    (tmp_path / 'bags' / 'episode_000002' / 'metadata.yaml').write_text(text)
+    report = write_report(tmp_path)
+    assert report['episodes'] == 1 and report['transitions_recorded'] == 5
+    assert len(report['bags_unreadable']) == 1 and 'episode_000002' in report['bags_unreadable'][0]
+
+
+def test_a_bag_of_another_contract_is_named(tmp_path):
+    action = replace(REACH.action, low=REACH.action.low * 2)
+    record(tmp_path, (5, Mode.LEARN, 0, True), contract=replace(REACH, action=action))
+    report, _ = build_report(tmp_path)
+    assert report['episodes'] == 0 and 'action.low' in report['bags_unreadable'][0]
+
+
+def test_counts_in_a_bag_that_are_no_numbers_are_passed_over(tmp_path):
+    record(tmp_path, (5, Mode.LEARN, 0, True))
+    path = tmp_path / 'bags' / 'episode_000001' / 'metadata.yaml'
+    text = path.read_text().replace("dropped: '0'", "dropped: '--'")
+    path.write_text(text)
+    assert read_info(path.parent).custom_data['dropped'] == '--'
+    assert build_report(tmp_path)[0]['messages_dropped'] == 0
+
+
+@pytest.mark.parametrize('prepare', [
+    lambda run: None, lambda run: (run / 'bags').write_text('x'),
+    lambda run: (run / 'bags').mkdir(),
+    lambda run: record(run).joinpath('run.json').write_text('{'),
+    lambda run: record(run).joinpath('run.json').write_text('[1]'),
+    lambda run: record(run).joinpath('run.json').write_bytes(b'\xff'),
+    lambda run: record(run).joinpath('contract.yaml').write_text('task: x')],
+    ids=['nothing', 'a file', 'no contract', 'half', 'a list', 'bytes', 'bad contract'])
+def test_a_folder_that_is_not_a_run_is_refused_by_name(tmp_path, prepare):
+    prepare(tmp_path)
+    with pytest.raises(UserError, match=str(tmp_path)):
+        write_report(tmp_path)
+
+
+def width_and_height(path) -> tuple[int, int]:
+    return struct.unpack('>II', path.read_bytes()[16:24])
+
+
+@pytest.mark.parametrize('count', [0, 1, 4, 10])
+@pytest.mark.parametrize('outcome', ['success', 'failure'])
+def test_a_picture_is_drawn_of_any_number_of_equal_outcomes(tmp_path, count, outcome):
+    episodes = [Episode(str(number), mode, version, outcome, 5, 0)
+                for mode, version in (('learn', 3), ('evaluate', 4)) for number in range(count)]
+    plot_success(episodes, tmp_path / 'success.png', 'reach')
+    assert width_and_height(tmp_path / 'success.png') == (1050, 630)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Mode, Source, Status
+from robot_rl.data.transitions import derive_transitions
+from robot_rl.learning.policy import RandomPolicy
+from robot_rl.observation import Reading
+from robot_rl.rollout import Rollout
+from robot_rl.tasks.reach import GOAL
+
+PERIOD = 50_000_000
+REACH = load_contract('reach')
+SHORT = replace(REACH, episode=replace(REACH.episode, horizon=3))
+AWAY = np.zeros(6)
+THERE = np.array([0.0, 0.0, 0.0, 0.0, *GOAL])
+
+
+@dataclass
+class Constant:
+    """A policy that always asks for the same."""
+
+    action: object = (0.5, -0.5)
+    version: int = 3
+
+    def act(self, observation, rng):
+        return np.array(self.action, float)
+
+
+class Ticker:
+    """A rollout ticked with observations at successive stamps; keeps the step records."""
+
+    def __init__(self, contract=SHORT, policy=None, mode=Mode.LEARN, seed=0, episode=1):
+        self.contract = contract
+        self.rollout = Rollout(contract, policy or Constant(), mode, episode, seed)
+        self.now, self.steps, self.ended = 0, [], ''
+
+    def __call__(self, values=AWAY, stale='', newer=True, **arguments):
+        assert not self.ended, 'ticked after the end'
+        self.now += PERIOD if newer else 0
+        tick = self.rollout.tick(Reading(np.array(values), self.now, stale), **arguments)
+        self.steps.append(tick.step)
+        self.ended = tick.ended
+        return tick
+
+    @property
+    def transitions(self):
+        return derive_transitions(self.steps, self.contract)
+
+
+def test_a_running_tick_records_what_was_seen_asked_and_done():
+    tick = Ticker()(np.arange(6.0))
+    step = tick.step
+    assert (step.status, step.source, step.mode, step.index, step.policy_version, step.stamp) == (
+        Status.RUNNING, Source.POLICY, Mode.LEARN, 0, 3, PERIOD)
+    assert step.observation.tolist() == [0, 1, 2, 3, 4, 5]
+    assert step.requested.tolist() == step.executed.tolist() == [0.5, -0.5]
+    assert not tick.ended and not step.success
+
+
+def test_the_executed_action_is_limited_and_the_request_is_kept():
+    step = Ticker(policy=Constant((9.0, -9.0)))().step
+    assert step.requested.tolist() == [9.0, -9.0] and step.executed.tolist() == [2.5, -2.5]
+
+
+def test_the_horizon_truncates_after_as_many_actions():
+    tick = Ticker()
+    while not tick.ended:
+        tick()
+    assert tick.ended == 'horizon' and tick.steps[-1].status is Status.TRUNCATED
+    assert len(tick.steps) == 4 and tick.rollout.steps == 3
+    assert tick.transitions.truncated.tolist() == [0, 0, 1]
+    assert not tick.transitions.terminated.any()
+
+
+def test_success_terminates():
+    tick = Ticker()
+    tick()
+    last = tick(THERE)
+    assert last.ended == 'success' and last.step.status is Status.TERMINATED and last.step.success
+    assert tick.transitions.terminated.tolist() == [1]
+
+
+def test_success_at_the_horizon_is_termination():
+    tick = Ticker()
+    for _ in range(3):
+        tick()
+    tick(THERE)
+    assert tick.ended == 'success' and tick.transitions.terminated.tolist() == [0, 0, 1]
+
+
+def test_a_termination_without_success_is_a_failure():
+    contract = replace(SHORT, success=lambda observation: np.zeros(observation['tip'].shape[:-1]))
+    tick = Ticker(contract)
+    tick()
+    last = tick(THERE)
+    assert last.ended == 'failure' and not last.step.success
+    assert last.step.status is Status.TERMINATED
+
+
+@pytest.mark.parametrize(('label', 'success'), [('success', True), ('failure', False)])
+def test_a_persons_verdict_ends_the_episode(label, success):
+    tick = Ticker()
+    tick()
+    last = tick(AWAY if success else THERE, label=label)
+    assert (last.ended, last.step.status, last.step.success) == (label, Status.TERMINATED, success)
+
+
+def test_a_stop_with_a_newer_observation_is_a_truncation():
+    tick = Ticker()
+    tick()
+    last = tick(stop='operator')
+    assert last.ended == 'operator' and last.step.status is Status.ABORTED
+    assert last.step.source is Source.SAFETY and last.step.executed.tolist() == [0.0, 0.0]
+    assert tick.transitions.truncated.tolist() == [1]
+
+
+def test_a_stop_between_ticks_gives_no_transition():
+    tick = Ticker()
+    tick()
+    last = tick(stop='operator', newer=False)
+    assert last.ended == 'operator' and last.step.status is Status.BROKEN
+    assert len(tick.transitions) == 0
+
+
+def test_a_stale_observation_ends_the_episode_with_its_reason_and_no_transition():
+    tick = Ticker()
+    tick()
+    last = tick([np.nan] * 6, stale='tip never arrived on tip')
+    assert last.ended == 'observation_stale: tip never arrived on tip'
+    assert last.step.status is Status.BROKEN and not last.step.success
+    assert np.isfinite(last.step.observation).all() and len(tick.transitions) == 0
+
+
+def test_the_reason_of_a_stop_is_not_hidden_by_a_stale_observation():
+    tick = Ticker()
+    tick()
+    last = tick([np.nan] * 6, stale='tip is old', stop='operator')
+    assert last.ended == 'operator' and last.step.status is Status.BROKEN
+
+
+@pytest.mark.parametrize('action', [(np.nan, 0.0), (0.0, np.inf)])
+def test_a_policy_that_is_not_finite_aborts_with_the_reason(action):
+    last = Ticker(policy=Constant(action))()
+    assert last.ended == 'action_not_finite' and last.step.status is Status.ABORTED
+    assert last.step.executed.tolist() == [0.0, 0.0] and last.step.source is Source.SAFETY
+    assert not np.isfinite(last.step.requested).all()
+
+
+def test_a_policy_of_another_shape_aborts_with_the_reason():
+    assert Ticker(policy=Constant((0.0,) * 3))().ended.startswith('action_shape')
+
+
+def test_a_stop_may_hold_the_last_action():
+    contract = replace(SHORT, action=replace(SHORT.action, on_stop='hold'))
+    tick = Ticker(contract)
+    tick()
+    assert tick(stop='operator').step.executed.tolist() == [0.5, -0.5]
+
+
+def test_the_first_action_is_limited_from_where_the_robot_is():
+    names = ('arm.position.shoulder', 'arm.position.elbow')
+    action = replace(SHORT.action, on_stop='hold', measured=names, max_rate=np.full(2, 2.0))
+    contract = replace(SHORT, action=action)
+    values = np.zeros(len(SHORT.layout))
+    values[:2] = [1.0, -1.0]
+    tick = Rollout(contract, Constant((2.0, 2.0)), Mode.LEARN, 1, 0).tick(Reading(values, 1, ''))
+    assert np.allclose(tick.step.executed, [1.1, -0.9])     # 2 per second at 20 Hz
+    stopped = Rollout(contract, Constant((2.0, 2.0)), Mode.LEARN, 1, 0).tick(
+        Reading(values, 1, ''), stop='operator')
+    assert stopped.step.executed.tolist() == [1.0, -1.0]
+
+
+def raising(*arguments):
+    raise ZeroDivisionError('the user made a mistake')
+
+
+@pytest.mark.parametrize('key', ['reward', 'success'])
+def test_a_reward_that_raises_stops_the_robot_with_the_reason(key):
+    tick = Ticker(replace(SHORT, **{key: raising}))
+    last = tick() if key == 'success' else (tick(), tick())[1]
+    assert last.ended == 'task_failed: ZeroDivisionError: the user made a mistake'
+    assert last.step.status is Status.ABORTED and last.step.executed.tolist() == [0.0, 0.0]
+
+
+def test_a_stop_succeeds_though_the_task_raises():
+    tick = Ticker(replace(SHORT, success=raising))
+    last = tick(stop='operator')
+    assert last.ended == 'operator' and last.step.executed.tolist() == [0.0, 0.0]
+
+
+def requests(mode: Mode, seed: int, episode: int = 1) -> list:
+    action = SHORT.action
+    tick = Ticker(policy=RandomPolicy(action.low, action.high), mode=mode, seed=seed,
+                  episode=episode)
+    while not tick.ended:
+        tick()
+    assert {step.source for step in tick.steps[:-1]} == {Source.RANDOM}
+    return [step.requested.tolist() for step in tick.steps]
+
+
+def test_the_same_seed_gives_the_same_actions_and_another_seed_or_episode_others():
+    first = requests(Mode.LEARN, 5)
+    assert requests(Mode.LEARN, 5) == first
+    assert requests(Mode.LEARN, 6) != first and requests(Mode.LEARN, 5, episode=2) != first
+
+
+def test_evaluation_is_deterministic_whatever_the_seed():
+    assert requests(Mode.EVALUATE, 5) == requests(Mode.EVALUATE, 6)
