@@ -96,6 +96,7 @@ class Twin:
         if action.shape != self._low.shape or not np.isfinite(action).all():
             raise UserError(f'action: expected {len(self._low)} finite numbers, found {action}')
         command = np.clip(action, self._low, self._high)
+        self.data.qacc_warmstart[:] = 0.0   # the period depends on the state alone, as in rollout
         self._pending.append((self._tick + self._delay, command))
         end = self._tick + self._steps
         while self._tick < end:
