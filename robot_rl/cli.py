@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument('--max-episodes', type=_count, default=300, help='learning episodes at most')
     demo.add_argument('--minutes', type=float, default=10.0, help='minutes of learning at most')
     demo.add_argument('--target', type=float, default=0.95,
-                      help='success rate of the last 20 episodes at which learning ends')
+                      help='success rate of the last 20 episodes, and of a greedy check, '
+                      'at which learning ends')
     demo.add_argument('--evaluation', type=_count, default=20,
                       help='greedy episodes before and after')
     demo.add_argument('--no-video', dest='video', action='store_false',

@@ -37,7 +37,7 @@ class DemoOptions:
     seed: int = 0
     gap: str = 'mild'               # of the twin that plays the robot
     max_episodes: int = 300         # of learning
-    target: float = 0.95            # success rate of the last WINDOW episodes that ends learning
+    target: float = 0.95            # success rate of WINDOW episodes and of a greedy check
     evaluation: int = 20            # episodes before and after
     minutes: float = 10.0           # of learning at most
     video: bool = True
@@ -85,15 +85,36 @@ class _Demo:
         self.rates = Rates()
 
     def run(self) -> None:
-        """Evaluate the untrained policy, learn until it succeeds, evaluate again."""
+        """Evaluate the untrained policy, learn until the greedy policy succeeds, evaluate again.
+
+        A policy may succeed while it explores and fail when it acts greedily, so learning ends
+        on a greedy check. The evaluation after it is a fresh one, not the check that was passed.
+        """
         options = self.options
         self._start_graph()
         self._evaluate('before')
-        operator = self.operator
+        deadline = time.monotonic() + options.minutes * 60.0
+        passed = False
+        while not passed and not self._used_up(deadline):
+            self._learn(deadline)
+            passed = self._evaluate('check') >= options.target
+        self._evaluate('after')
+        self._settle('last bags')
+        write_atomic(options.run_dir / 'policy.safetensors', self.operator.actor)
+
+    def _learn(self, deadline: float) -> None:
+        """Run learning episodes until enough of the last ones succeed, then settle the actor."""
+        operator, already = self.operator, len(self._successes('learn'))
+
+        def learned() -> bool:
+            recent = self._successes('learn')[already:][-WINDOW:]
+            enough = len(recent) == WINDOW and sum(recent) >= self.options.target * WINDOW
+            return enough or self._used_up(deadline)
+
         operator.configure('policy_server', mode='learn', run_episodes=0)
         operator.switch('sac_learner/train', True)
         operator.switch('policy_server/run', True)
-        self._wait('learn', self._learned, options.minutes * 60.0, may_end=True)
+        self._wait('learn', learned)
         operator.switch('policy_server/run', False)
         self._wait('last episode', self._idle, EVALUATION_TIMEOUT)
         self._settle('last updates')
@@ -101,9 +122,10 @@ class _Demo:
         self._wait('last actor', lambda: self._actor_version() == operator.number(
             'sac_learner', 'updates') == operator.number('policy_server', 'newest_policy'),
             SETTLE_TIMEOUT)
-        self._evaluate('after')
-        self._settle('last bags')
-        write_atomic(options.run_dir / 'policy.safetensors', operator.actor)
+
+    def _used_up(self, deadline: float) -> bool:
+        return time.monotonic() > deadline or len(
+            self._successes('learn')) >= self.options.max_episodes
 
     def _start_graph(self) -> None:
         os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
@@ -132,23 +154,18 @@ class _Demo:
         if kind == 'end':
             self.ends.append((values['mode'], values['success'] == 'True'))
 
-    def _evaluate(self, when: str) -> None:
-        count = self.options.evaluation
+    def _evaluate(self, when: str) -> float:
+        """Run greedy episodes; return the share that succeeded."""
+        count, already = self.options.evaluation, len(self._successes('evaluate'))
         self.operator.configure('policy_server', mode='evaluate', run_episodes=count)
-        already = len(self._successes('evaluate'))
         self.operator.switch('policy_server/run', True)
         self._wait(f'evaluate {when}', lambda: len(
             self._successes('evaluate')) >= already + count and self._idle(),
             EVALUATION_TIMEOUT)
+        return sum(self._successes('evaluate')[already:]) / count
 
     def _successes(self, mode: str) -> list[bool]:
         return [success for ran, success in self.ends if ran == mode]
-
-    def _learned(self) -> bool:
-        successes = self._successes('learn')
-        recent = successes[-WINDOW:]
-        return len(successes) >= self.options.max_episodes or (
-            len(recent) == WINDOW and sum(recent) >= self.options.target * WINDOW)
 
     def _idle(self) -> bool:
         return self.operator.status.get('policy_server', {}).get('text', '').endswith('idle')
@@ -170,12 +187,12 @@ class _Demo:
         from robot_rl.learning.policy import decode_policy
         return decode_policy(self.operator.actor, self.contract, 'topic actor').version
 
-    def _wait(self, phase: str, condition, timeout: float, may_end: bool = False) -> None:
+    def _wait(self, phase: str, condition, timeout: float = float('inf')) -> None:
         def look():
             self._report_exits()
             self.progress.show(self._line(phase))
 
-        if not self.operator.until(condition, timeout, look) and not may_end:
+        if not self.operator.until(condition, timeout, look):
             raise UserError(f'{phase}: not done after {timeout:g} s; see the logs in '
                             f'{self.options.run_dir / "logs"}')
         self.progress.show(self._line(phase), final=True)
@@ -232,8 +249,8 @@ class _Demo:
         """Write run.json: what was asked, how it ended, and what the nodes last said."""
         options = self.options
         run = {**read_run(options.run_dir), 'contract': options.contract, 'seed': options.seed,
-               'gap': options.gap, 'started': self.started, 'ended': ended,
-               'video': self.video, 'versions': _versions()}
+               'gap': options.gap, 'evaluation': options.evaluation, 'started': self.started,
+               'ended': ended, 'video': self.video, 'versions': _versions()}
         if ended != 'running':
             run.setdefault('wall_seconds', round(time.time() - self.started, 1))
         if self.operator:

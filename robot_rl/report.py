@@ -15,6 +15,7 @@ from robot_rl.data.bag import bag_transitions, BagInfo, find_bags, read_info
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 
+EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
 WINDOW = 20             # training episodes behind each point of the success curve
 Z95 = 1.959964          # normal quantile of a two-sided 95 % interval
 REPORT = 'report.json'
@@ -61,7 +62,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         except UserError as error:
             unreadable.append(str(error))
     learner, server = run.get('sac_learner', {}), run.get('policy_server', {})
-    first, final = _evaluations(episodes)
+    first, final = _evaluations(episodes, run.get('evaluation', EVALUATION))
     steps = sum(episode.steps for episode in episodes)
     return {
         'task': contract.task,
@@ -166,12 +167,13 @@ def _episode(info: BagInfo) -> Episode:
                    number('dropped', 0))
 
 
-def _evaluations(episodes: list[Episode]) -> tuple[list[Episode], list[Episode]]:
-    """Return the evaluation episodes before learning and of the last policy evaluated."""
+def _evaluations(episodes: list[Episode], count: int) -> tuple[list[Episode], list[Episode]]:
+    """Return `count` evaluation episodes before learning, and the last ones of the last policy."""
     evaluated = [episode for episode in episodes if episode.mode == 'evaluate']
     first = [episode for episode in evaluated if episode.policy_version == 0]
     last = max((episode.policy_version for episode in evaluated), default=0)
-    return first, [episode for episode in evaluated if episode.policy_version == last > 0]
+    final = [episode for episode in evaluated if episode.policy_version == last > 0]
+    return first[:count], final[-count:]
 
 
 def _share(episodes: list[Episode]) -> float | None:

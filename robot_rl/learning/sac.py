@@ -33,7 +33,7 @@ class SacConfig:
     learning_rate: float = 3e-4
     actor_period: int = 2           # critic updates per actor and temperature update
     initial_temperature: float = 0.2
-    target_entropy: float = -0.5    # per action dimension, nats
+    target_entropy: float = -1.0    # per action dimension, nats
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, O
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
-from robot_rl.ros.qos import COMMAND, EVENTS, LATCHED, SENSOR, STREAM
+from robot_rl.ros.qos import COMMAND, LATCHED, SENSOR, STREAM
 from std_msgs.msg import Float64MultiArray, UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
@@ -29,7 +29,7 @@ WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation mo
 
 
 class Phase(Enum):
-    """What the server is doing; `detail` completes the status line."""
+    """What the server is doing, as its status says it."""
 
     INACTIVE = 'inactive'
     IDLE = 'idle'
@@ -93,30 +93,24 @@ class PolicyServer(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers; warm up."""
-        contract, subscribe = self.contract, self.create_subscription
-        subscriptions = [
-            subscribe(interface_class(entry.type), entry.topic,
+        action, episode = self.contract.action, self.contract.episode
+        for index, entry in enumerate(self.contract.observations):
+            self.make('subscription', interface_class(entry.type), entry.topic,
                       lambda message, index=index: self._on_observation(index, message), SENSOR)
-            for index, entry in enumerate(contract.observations)]
-        subscriptions += [subscribe(UInt8MultiArray, 'actor', self._on_actor, LATCHED),
-                          subscribe(DiagnosticArray, 'labels', self._on_label, EVENTS)]
-        self._action = self.create_publisher(interface_class(contract.action.type),
-                                             contract.action.topic, COMMAND)
-        self._steps = self.create_publisher(Float64MultiArray, '~/steps', STREAM)
-        services = [self.create_service(SetBool, '~/run', self._on_run),
-                    self.create_service(Trigger, '~/stop', self._on_stop),
-                    self.create_service(Trigger, '~/clear_stop', self._on_clear_stop)]
-        timers = [self.create_timer(WATCH_PERIOD, self._watch, clock=self.wall_clock)]
+        self.make('subscription', UInt8MultiArray, 'actor', self._on_actor, LATCHED)
+        # Not the latched past: a verdict is on the episode that runs now.
+        self.make('subscription', DiagnosticArray, 'labels', self._on_label, STREAM)
+        self._action = self.make('publisher', interface_class(action.type), action.topic, COMMAND)
+        self._steps = self.make('publisher', Float64MultiArray, '~/steps', STREAM)
+        self.make('service', SetBool, '~/run', self._on_run)
+        self.make('service', Trigger, '~/stop', self._on_stop)
+        self.make('service', Trigger, '~/clear_stop', self._on_clear_stop)
+        if episode.reset_service:
+            self._reset_client = self.make('client', interface_class(episode.reset_type),
+                                           episode.reset_service)
+        self.make('timer', WATCH_PERIOD, self._watch, clock=self.wall_clock)
         if not self.settings.lockstep:
-            timers.append(self.create_timer(1.0 / contract.control_rate, self._tick))
-        self._release = [(self.destroy_subscription, item) for item in subscriptions]
-        self._release += [(self.destroy_service, item) for item in services]
-        self._release += [(self.destroy_timer, item) for item in timers]
-        self._release += [(self.destroy_publisher, item) for item in (self._action, self._steps)]
-        if contract.episode.reset_service:
-            self._reset_client = self.create_client(
-                interface_class(contract.episode.reset_type), contract.episode.reset_service)
-            self._release.append((self.destroy_client, self._reset_client))
+            self.make('timer', 1.0 / self.contract.control_rate, self._tick)
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -137,11 +131,6 @@ class PolicyServer(ManagedNode):
         self._abort(reason)
         self._enter(Phase.INACTIVE)
 
-    def cleanup(self) -> None:
-        """Destroy what `configure` created."""
-        for destroy, item in self._release:
-            destroy(item)
-
     def close(self) -> None:
         """Stop the robot before the process ends."""
         self._abort('shutdown')
@@ -149,7 +138,8 @@ class PolicyServer(ManagedNode):
     # Inputs.
 
     def _on_observation(self, index: int, message) -> None:
-        self._assembler.update(index, message, self.get_clock().now().nanoseconds)
+        if self._assembler.update(index, message, self.get_clock().now().nanoseconds):
+            self._abort('clock_began_again')    # no transition joins two worlds
         if self.settings.lockstep and self._assembler.complete():
             self._tick()
 
@@ -175,6 +165,8 @@ class PolicyServer(ManagedNode):
         elif request.data and self._phase is Phase.INACTIVE:
             refused = 'not active'
         self._running = request.data and not refused
+        if not request.data:
+            self._cancel_start()
         self._left = self.settings.run_episodes
         response.success = not refused
         response.message = refused or ('running' if request.data else 'ends after this episode')
@@ -292,9 +284,14 @@ class PolicyServer(ManagedNode):
         self._enter(Phase.RUNNING)
 
     def _abort(self, reason: str) -> None:
-        """End the running episode now, with the stop action."""
+        """End the running episode now, with the stop action, or let none begin."""
         if self._phase is Phase.RUNNING:
             self._send(self._rollout.tick(self._assembler.take(self._now()), stop=reason))
+        self._cancel_start()
+
+    def _cancel_start(self) -> None:
+        if self._phase in (Phase.RESETTING, Phase.WAITING):
+            self._enter(Phase.IDLE)
 
     def _send(self, tick: Tick) -> None:
         """Publish what a tick decided; on the last one, close the episode."""
@@ -328,6 +325,8 @@ class PolicyServer(ManagedNode):
         text = f'{self.settings.mode}: {self._phase.value}'
         if self._phase is Phase.IDLE and self._running:
             text += ', waiting for the actor or the reset service'
+        if self._phase is Phase.WAITING:
+            text += f': {self._assembler.stale(self._now()) or "the world stands still"}'
         return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
 
 

@@ -55,7 +55,7 @@ class Settings:
     learning_rate: float = parameter(3e-4, 'Adam step size', low=1e-8, high=1.0)
     actor_period: int = parameter(2, 'Critic updates per actor update', low=1, high=1000)
     initial_temperature: float = parameter(0.2, 'Entropy weight at the start', low=1e-6)
-    target_entropy: float = parameter(-0.5, 'Target entropy per action dimension, nats',
+    target_entropy: float = parameter(-1.0, 'Target entropy per action dimension, nats',
                                       low=-10.0, high=1.0)
 
 

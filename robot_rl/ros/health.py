@@ -57,4 +57,7 @@ class EventPublisher:
                                                self._node.get_name(), kind, values, level))
         text = ' '.join([kind, *(f'{key}={value}' for key, value in values.items())])
         log = self._node.get_logger()
-        (log.info if level == OK else log.warning)(text)
+        if level == OK:         # two statements: rclpy raises where one changes its severity
+            log.info(text)
+        else:
+            log.warning(text)

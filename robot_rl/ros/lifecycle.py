@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 import traceback
 
 from rclpy.clock import Clock, ClockType
@@ -10,10 +11,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 
 class ManagedNode(LifecycleNode):
-    """Subclasses override `configure`, `activate`, `deactivate` and `cleanup`."""
+    """Subclasses override `configure`, `activate` and `deactivate`.
+
+    What `configure` creates with `make` ends with the cleanup, and where `configure` fails.
+    """
 
     def __init__(self, name: str):
         super().__init__(name)
+        self._made: list[Callable[[], None]] = []      # destroys one thing each
         self.wall_clock = Clock(clock_type=ClockType.STEADY_TIME)
 
     def configure(self) -> None:
@@ -25,8 +30,15 @@ class ManagedNode(LifecycleNode):
     def deactivate(self, reason: str) -> None:
         """Stop acting, in the safe way."""
 
-    def cleanup(self) -> None:
-        """Destroy what `configure` created."""
+    def make(self, kind: str, *arguments, **options):
+        """Create a publisher, subscription, service, client or timer for until the cleanup."""
+        item = getattr(self, f'create_{kind}')(*arguments, **options)
+        self._made.append(partial(getattr(self, f'destroy_{kind}'), item))
+        return item
+
+    def _destroy_made(self) -> None:
+        while self._made:
+            self._made.pop()()
 
     def autostart(self) -> None:
         """Configure and activate by itself as soon as the executor spins."""
@@ -39,7 +51,10 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enter inactive from unconfigured."""
-        return self._guarded(self.configure, super().on_configure, state)
+        result = self._guarded(self.configure, super().on_configure, state)
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self._destroy_made()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enter active from inactive."""
@@ -51,7 +66,7 @@ class ManagedNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enter unconfigured from inactive."""
-        return self._guarded(self.cleanup, super().on_cleanup, state)
+        return self._guarded(self._destroy_made, super().on_cleanup, state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enter finalized from any state."""

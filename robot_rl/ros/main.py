@@ -9,6 +9,7 @@ import sys
 import threading
 
 import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -25,13 +26,13 @@ def run(make_node: Callable[[], Node]) -> int:
     The context outlives the signal, so that `close` can still publish: the safe action, the last
     episode, the last status.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    executor = SingleThreadedExecutor()
-    stopped = Future(executor=executor)
-    _on_signal(lambda: stopped.set_result(None))
     try:
+        _init()
+        executor = SingleThreadedExecutor()
+        stopped = Future(executor=executor)
+        _on_signal(lambda: stopped.set_result(None))
         node = make_node()
-    except UserError as error:
+    except (UserError, InvalidParameterTypeException) as error:     # the latter: use_sim_time
         print(f'error: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return EXIT_BAD_INPUT
@@ -44,6 +45,14 @@ def run(make_node: Callable[[], Node]) -> int:
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _init() -> None:
+    """Start rclpy; an argument or parameter file that rcl cannot parse is bad input."""
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:       # rclpy's own classes of it are private
+        raise UserError(f'ROS arguments: {" ".join(str(error).split())}') from None
 
 
 def _on_signal(stop: Callable[[], None]) -> None:

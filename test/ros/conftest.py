@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from isolation import claim_domain
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.paths import contract_path
+
+pytest.importorskip('rclpy', reason='make setup installs it')
+LOCK = claim_domain()       # before any context is made
+
+from bench import Bench  # noqa: E402, I100, I202
+
+
+@pytest.fixture
+def make_contract(tmp_path):
+    """Load contract `reach` with pieces of its text replaced; the file is its `file`."""
+    def make(**replaced: str):
+        text = contract_path('reach').read_text()
+        for old, new in replaced.items():
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / 'contract.yaml'
+        path.write_text(text)
+        return load_contract(path)
+    return make
+
+
+@pytest.fixture
+def start():
+    """Start nodes under test, one after the other; each ends before the next or with the test."""
+    benches = []
+
+    def begin(kind: type, **parameters) -> Bench:
+        while benches:
+            benches.pop().close()
+        benches.append(Bench(kind, **{'contract': 'reach', **parameters}))
+        return benches[-1]
+
+    yield begin
+    while benches:
+        benches.pop().close()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from episodes import make_steps
+import numpy as np
+import pytest
+from rclpy.time import Time
+from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_bag, read_info
+from robot_rl.data.episode_message import decode_episode
+from robot_rl.data.steps import Status
+from robot_rl.data.transitions import COLUMNS
+from robot_rl.nodes.data_recorder import DataRecorder
+from robot_rl.ros.codecs import step_message
+from robot_rl.ros.qos import COMMAND, DRIVER, STREAM
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from std_srvs.srv import SetBool, Trigger
+
+
+class Listener:
+    """Sends steps as the policy server does, and receives as the learner does."""
+
+    def __init__(self, bench, contract, root):
+        self.bench, self.contract, self.root = bench, contract, root
+        self.records, self.complete = [], []    # complete: the bag was, when its data arrived
+        self.steps = bench.publisher(Float64MultiArray, 'policy_server/steps', STREAM)
+        bench.listen('std_msgs/msg/UInt8MultiArray', 'transitions', STREAM, self._on_transitions)
+        bench.until(lambda: bench.node.count_subscribers('transitions'))
+
+    def _on_transitions(self, message) -> None:
+        record = decode_episode(bytes(message.data), self.contract, 'transitions')
+        self.complete.append((self.root / record.name / 'metadata.yaml').is_file())
+        self.records.append(record)
+
+    def send(self, steps) -> None:
+        for step in steps:
+            self.steps.publish(step_message(step))
+
+    def record(self, number: int, **options):
+        """Send a whole episode and wait for its transitions."""
+        before = len(self.records)
+        self.send(make_steps(self.contract, number, **options))
+        self.bench.until(lambda: len(self.records) > before)
+        return self.records[-1]
+
+    def call(self, service: str, kind=Trigger, **values):
+        return self.bench.call(kind, f'data_recorder/{service}', **values)
+
+
+@pytest.fixture
+def recorder(start, make_contract, tmp_path):
+    contract = make_contract()
+    root = tmp_path / 'bags'
+    bench = start(DataRecorder, contract=str(contract.file), bag_root=str(root))
+    return Listener(bench, contract, root)
+
+
+def test_transitions_arrive_only_after_their_bag_is_complete(recorder):
+    for number in range(1, 6):
+        recorder.record(number)
+    assert recorder.complete == [True] * 5
+
+
+def test_what_arrives_is_bit_equal_to_what_the_bag_gives(recorder):
+    for number in range(1, 4):
+        recorder.record(number, last=Status.TERMINATED if number == 2 else Status.TRUNCATED)
+    for record, bag in zip(recorder.records, find_bags(recorder.root), strict=True):
+        derived = bag_transitions(bag, recorder.contract)
+        assert len(derived) == 6
+        for name in COLUMNS:
+            sent = getattr(record.transitions, name)
+            assert sent.dtype == np.float32
+            assert sent.tobytes() == getattr(derived, name).tobytes(), name
+
+
+def test_the_bag_holds_every_step_as_sent(recorder):
+    recorder.record(1)
+    [bag] = find_bags(recorder.root)
+    sent = make_steps(recorder.contract, 1)
+    for found, step in zip(bag_steps(bag, recorder.contract), sent, strict=True):
+        assert found.segments()[0][1].tolist() == step.segments()[0][1].tolist()
+        assert np.array_equal(found.observation, step.observation)
+        assert np.array_equal(found.executed, step.executed)
+
+
+def test_the_action_topic_is_recorded_with_the_episode(recorder):
+    commands = recorder.bench.publisher(Float64MultiArray, 'arm_controller/commands', COMMAND)
+    recorder.send(make_steps(recorder.contract, 1)[:2])
+    recorder.bench.event('start')
+    commands.publish(Float64MultiArray(data=[0.5, 0.25]))
+    recorder.bench.until(lambda: recorder.bench.node._recorder.stats()['written'] >= 3)
+    recorder.send(make_steps(recorder.contract, 1)[2:])
+    recorder.bench.event('saved')
+    [bag] = find_bags(recorder.root)
+    assert read_info(bag).topics['/arm_controller/commands'].count == 1
+
+
+def test_republish_sends_every_episode_again_with_the_same_bits(recorder):
+    for number in range(1, 4):
+        recorder.record(number)
+    first = list(recorder.records)
+    assert recorder.call('republish').success
+    recorder.bench.until(lambda: len(recorder.records) == 6)
+    for again, record in zip(recorder.records[3:], first):
+        assert (again.name, again.sequence, again.total) == (record.name, record.sequence, 3)
+        assert again.transitions.observation.tobytes() == record.transitions.observation.tobytes()
+
+
+def test_a_discarded_episode_never_arrives(recorder):
+    steps = make_steps(recorder.contract, 1)
+    recorder.send(steps[:3])
+    recorder.bench.event('start')
+    assert recorder.call('discard_episode').success
+    recorder.bench.event('discard')         # the policy server ends its episode on this
+    recorder.send(make_steps(recorder.contract, 1, count=3, last=Status.ABORTED)[3:])
+    recorder.bench.until(lambda: recorder.bench.event('saved')['outcome'] == 'discarded')
+    record = recorder.record(2)
+    recorder.call('republish')
+    recorder.bench.until(lambda: len(recorder.records) == 2)
+    assert [found.name for found in recorder.records] == [record.name] * 2
+    assert record.total == 1
+    assert (recorder.root / 'discarded').is_dir()
+
+
+def test_a_persons_verdict_reaches_the_learner_as_termination(recorder):
+    recorder.send(make_steps(recorder.contract, 1)[:4])
+    recorder.bench.event('start')
+    assert recorder.call('end_episode', SetBool, data=True).success
+    recorder.bench.event('success')
+    recorder.send([make_steps(recorder.contract, 1, count=4, last=Status.TERMINATED)[4]])
+    recorder.bench.until(lambda: recorder.records)
+    transitions = recorder.records[0].transitions
+    assert recorder.records[0].label == 'success'
+    assert transitions.terminated.tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert not transitions.truncated.any()
+
+
+def test_services_without_an_episode_say_so(recorder):
+    assert recorder.call('discard_episode').message == 'no episode is open'
+    assert recorder.call('end_episode', SetBool, data=True).message == 'no episode is open'
+
+
+def test_start_episode_twice_is_refused_with_the_reason(recorder):
+    assert recorder.call('start_episode').success
+    recorder.bench.event('start')
+    answer = recorder.call('start_episode')
+    assert (answer.success, answer.message) == (
+        False, 'an episode is open: end or discard it first')
+
+
+def test_garbage_on_steps_is_refused_with_an_event_and_recording_goes_on(recorder):
+    good = step_message(make_steps(recorder.contract, 1)[0])
+    twice = step_message(make_steps(recorder.contract, 1)[0])
+    twice.layout.dim[1].label = twice.layout.dim[0].label
+    cut = step_message(make_steps(recorder.contract, 1)[0])
+    cut.data = cut.data[:-1]
+    bad = [Float64MultiArray(), Float64MultiArray(data=[float('nan')] * 30), twice, cut,
+           Float64MultiArray(layout=good.layout, data=[float('nan')] * len(good.data))]
+    bad[1].layout.dim = [MultiArrayDimension(label='stamp', size=4_000_000_000)]
+    for message in bad:
+        recorder.steps.publish(message)
+    assert 'segments' in recorder.bench.event('bad_step')['reason']
+    record = recorder.record(1)
+    assert len(record.transitions) == 6
+    recorder.bench.says(bad_steps=len(bad), alive='True')
+
+
+def test_what_was_seen_before_the_clock_began_again_gets_the_time_of_the_episode(
+        start, make_contract, tmp_path):
+    contract = make_contract()
+    bench = start(DataRecorder, contract=str(contract.file), bag_root=str(tmp_path / 'bags'),
+                  use_sim_time=True)
+    listener = Listener(bench, contract, tmp_path / 'bags')
+    clock = bench.publisher(Clock, '/clock', DRIVER)
+    commands = bench.publisher(Float64MultiArray, 'arm_controller/commands', COMMAND)
+
+    def show(seconds: int) -> None:
+        clock.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+        bench.until(lambda: bench.node.get_clock().now().nanoseconds == seconds * 10 ** 9)
+
+    show(100)
+    commands.publish(Float64MultiArray(data=[0.5, 0.25]))
+    bench.until(lambda: bench.node._recorder._last)
+    show(3)
+    record = listener.record(1)
+    times = [message.log_time for message in read_bag(listener.root / record.name)]
+    assert (len(times), set(times)) == (8, {3_000_000_000})
+
+
+def test_status_counts_what_was_published(recorder):
+    recorder.record(1)
+    recorder.bench.says(text='waiting for an episode', published=1, transitions=6, episodes=1,
+                        lost_by_middleware=0)
+
+
+def test_closing_completes_the_open_bag(recorder):
+    recorder.send(make_steps(recorder.contract, 1)[:4])
+    recorder.bench.event('start')
+    recorder.bench.until(lambda: recorder.bench.node._recorder.stats()['written'] == 4)
+    recorder.bench.node.close()
+    [bag] = find_bags(recorder.root)
+    info = read_info(bag)
+    assert (info.complete, info.custom_data['outcome']) == (True, 'incomplete')

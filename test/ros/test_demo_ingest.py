@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+from episodes import make_steps
+import numpy as np
+import pytest
+from robot_rl.data import cdr
+from robot_rl.data.bag import BagWriter
+from robot_rl.data.steps import STEPS_TYPE
+from robot_rl.nodes.demo_ingest import DemoIngest
+from robot_rl.ros.codecs import step_message
+from std_srvs.srv import Trigger
+
+
+def write_bag(folder, contract, number: int, interface: dict | None = None) -> None:
+    """Write the bag of a made-up episode as the recorder does."""
+    custom_data = {'interface': json.dumps(interface or contract.interface),
+                   'outcome': 'success', 'steps_topic': '/policy_server/steps'}
+    writer = BagWriter(folder, custom_data)
+    topic = writer.add_topic('/policy_server/steps', STEPS_TYPE)
+    for step in make_steps(contract, number):
+        message = step_message(step)
+        dims = [cdr.new('std_msgs/msg/MultiArrayDimension', label=dim.label, size=dim.size,
+                        stride=0) for dim in message.layout.dim]
+        layout = cdr.new('std_msgs/msg/MultiArrayLayout', dim=dims, data_offset=0)
+        writer.write(topic, cdr.encode(STEPS_TYPE, cdr.new(
+            STEPS_TYPE, layout=layout, data=np.array(message.data))), step.stamp, step.stamp)
+    writer.close(custom_data)
+
+
+@pytest.fixture
+def scan(start, make_contract, tmp_path):
+    """Scan folders; return the bench when the scan is over."""
+    def begin(*folders):
+        contract = make_contract()
+        bench = start(DemoIngest, contract=str(contract.file),
+                      bags=[str(folder) for folder in folders])
+        assert bench.call(Trigger, 'demo_ingest/scan').success
+        bench.event('scanned')
+        return bench
+    return begin
+
+
+def test_a_scan_counts_what_the_bags_hold(scan, make_contract, tmp_path):
+    for number in (1, 2):
+        write_bag(tmp_path / 'bags' / f'episode_{number}', make_contract(), number)
+    bench = scan(tmp_path / 'bags')
+    bench.says(text='done', bags=2, transitions=12, successes=2, refused=0)
+
+
+def test_one_bad_bag_never_stops_the_others(scan, make_contract, tmp_path):
+    contract = make_contract()
+    write_bag(tmp_path / 'bags' / 'episode_1', contract, 1,
+              interface={**contract.interface, 'control_rate': 10.0})
+    bad = tmp_path / 'bags' / 'episode_2'
+    bad.mkdir()
+    (bad / 'metadata.yaml').write_text('rosbag2_bagfile_information: 3')
+    write_bag(tmp_path / 'bags' / 'episode_3', contract, 3)
+    bench = scan(tmp_path / 'nowhere', tmp_path / 'bags')
+    reasons = [values['reason'] for kind, values in bench.events if kind == 'refused']
+    assert [part in reason for part, reason in zip(
+        ('no such folder', 'control_rate: expected 20.0, found 10.0', 'episode_2'), reasons,
+        strict=True)] == [True] * 3
+    bench.says(text='done', bags=1, transitions=6, refused=3)
+
+
+def test_a_scan_of_nothing_is_refused(start):
+    bench = start(DemoIngest)
+    answer = bench.call(Trigger, 'demo_ingest/scan')
+    assert (answer.success, answer.message) == (False, 'the parameter bags names no folder')
+
+
+def test_the_folders_may_change_while_running(start, tmp_path):
+    bench = start(DemoIngest)
+    assert bench.set(bags=[str(tmp_path)])[0].successful
+    assert bench.call(Trigger, 'demo_ingest/scan').success
+    assert 'no bag in it' in bench.event('refused')['reason']
