@@ -13,6 +13,7 @@ import time
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -26,7 +27,7 @@ PATIENCE = 20.0         # s, far more than anything here takes
 class Bench:
     """One node under test, with the remappings that bringup.py gives it if none are named."""
 
-    _refused = False
+    _litter = False
 
     def __init__(self, kind: type, remappings: tuple | None = None, **parameters):
         self.name = kind.__module__.rpartition('.')[2]
@@ -53,12 +54,16 @@ class Bench:
 
     @classmethod
     def _make(cls, kind: type):
-        """Construct a node; one that refused to start stays in the graph until it is collected."""
-        if cls._refused:
+        """Construct a node after the last one has really left the graph.
+
+        One that refused to start, or a lifecycle node with its services, stays in it until it is
+        collected: two of one name would answer, and its late end would silence our /rosout.
+        """
+        if cls._litter:
             gc.collect()
-        cls._refused = True
+        cls._litter = True
         node = kind()
-        cls._refused = False
+        cls._litter = isinstance(node, LifecycleNode)
         return node
 
     def _on_event(self, message) -> None:
@@ -124,3 +129,4 @@ class Bench:
     def close(self) -> None:
         """Close the node as robot_rl.ros.main does, then leave ROS."""
         self._cleanup.close()
+        self.node = None

@@ -91,7 +91,7 @@ def compare(bench, heading: str, directions: dict[str, str]) -> None:
     """Wait until the graph shows what the table says; else fail with the difference."""
     expected = documented(bench.name, heading)
     try:
-        bench.until(lambda: spoken(bench, directions) == expected, seconds=2.0)
+        bench.until(lambda: spoken(bench, directions) == expected)
     except AssertionError:
         found = spoken(bench, directions)
         raise AssertionError(f'only in README.md: {sorted(expected - found)}; '
