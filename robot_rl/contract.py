@@ -72,6 +72,7 @@ class Simulation:
     observation: dict[str, dict]        # entry name -> {joints | body | site | sensor...: name}
     action: dict[str, str]              # action name -> actuator
     reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
+    features: tuple[str, ...] = ()      # observation names that exploration has to cover
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,13 @@ def _simulation(section: Section, path: Path, observations, action: Action) -> S
     actuators.refuse_unknown()
     starts = section.section('reset', required=False)
     reset = {name: starts.numbers(name, 2) for name in starts.data}
+    features, known = section.texts('features', default=()), _components(observations)
+    for name in features:
+        if not any(f'{found}.'.startswith(f'{name}.') for found, _ in known):
+            section.problem('features', 'names of the observation vector, or what they begin with',
+                            name)
     section.refuse_unknown()
-    return Simulation(model_path(model, path), readers, names, reset)
+    return Simulation(model_path(model, path), readers, names, reset, features)
 
 
 def _try_functions(contract: Contract) -> None:

@@ -13,9 +13,12 @@ import numpy as np
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
+from robot_rl.learning.coverage import Coverage, read_coverage
 
 LOG_STD_RANGE = (-5.0, 2.0)     # of the tanh-Gaussian actor, natural logarithm
 MAX_POLICY_BYTES = 64 << 20
+MAX_EXPLORERS = 64
+RENEWAL = 0.1       # chance per step of a new action of HeldRandom
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,63 @@ class RandomPolicy:
         return rng.uniform(self.low, self.high)
 
 
+class HeldRandom:
+    """Uniform actions, each held for 1 / RENEWAL steps on average; one object per episode.
+
+    At 20 actions per second independent ones cancel each other; held ones go somewhere.
+    """
+
+    version = -1
+
+    def __init__(self, low: np.ndarray, high: np.ndarray, renewal: float = RENEWAL):
+        self._random, self._renewal = RandomPolicy(low, high), renewal
+        self._action: np.ndarray | None = None
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """Return the held or a new uniform action; the middle of the range where rng is None."""
+        if rng is None or self._action is None or rng.random() < self._renewal:
+            self._action = self._random.act(observation, rng)
+        return self._action
+
+
+class RandomTail:
+    """One episode of an explorer: its actions up to a step h ~ U{1..H}, then random ones.
+
+    From some step on what the explorer does is wrong on the robot; nobody knows which, so the
+    tail tries all else (Wagenmaker et al. 2024, arXiv 2410.20254, Pi_exp augmented). One object
+    per episode. In the theory the tail is a RandomPolicy, which reaches less than a HeldRandom.
+    """
+
+    def __init__(self, policy: GaussianPolicy, random: RandomPolicy | HeldRandom, horizon: int,
+                 rng: np.random.Generator):
+        self.policy, self.random = policy, random
+        self.version = policy.version
+        self.left = int(rng.integers(1, horizon + 1))     # steps until the tail
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """Return the explorer's action, or a random one in the tail."""
+        self.left -= 1
+        return (self.policy if self.left >= 0 else self.random).act(observation, rng)
+
+
 def encode_gaussian(layers, normalizer: Normalizer, contract: Contract, version: int,
                     provenance: dict) -> bytes:
     """Return the policy artifact: one safetensors file with a JSON manifest in its header."""
-    arrays = {'normalizer.mean': normalizer.mean, 'normalizer.std': normalizer.std}
-    for index, (weight, bias) in enumerate(layers):
-        arrays |= {f'actor.{index}.weight': weight, f'actor.{index}.bias': bias}
-    return pack(arrays, {
+    return pack(_arrays('actor', layers) | _scale(normalizer), {
         'kind': 'gaussian', 'version': version, 'contract_hash': contract.hash,
         'interface': contract.interface, 'layers': len(layers), 'provenance': provenance})
+
+
+def encode_explorers(explorers: list, normalizer: Normalizer, contract: Contract, version: int,
+                     provenance: dict, coverage: Coverage) -> bytes:
+    """Return several policies, each its layers, and what they cover in the simulator."""
+    arrays = _scale(normalizer)
+    for index, layers in enumerate(explorers):
+        arrays |= _arrays(f'explorer.{index}', layers)
+    return pack(arrays, {
+        'kind': 'explorers', 'version': version, 'contract_hash': contract.hash,
+        'interface': contract.interface, 'explorers': len(explorers),
+        'layers': len(explorers[0]), 'provenance': provenance, 'coverage': coverage.numbers()})
 
 
 def decode_policy(data: bytes, contract: Contract, source: str) -> GaussianPolicy:
@@ -96,9 +147,39 @@ def decode_policy(data: bytes, contract: Contract, source: str) -> GaussianPolic
 
     Everything is checked here, so that running the policy cannot fail on a shape.
     """
+    arrays, manifest = _open(data, 'gaussian', contract, source)
+    return _policy(arrays, manifest, 'actor', contract, source)
+
+
+def decode_explorers(data: bytes, contract: Contract, source: str) -> tuple[
+        tuple[GaussianPolicy, ...], Coverage]:
+    """Return the explorers of an artifact and their certificate, checked as by `decode_policy`.
+
+    The version of each is its number in the set, so that step records tell who acted.
+    """
+    arrays, manifest = _open(data, 'explorers', contract, source)
+    count = manifest.get('explorers')
+    if type(count) is not int or not 1 <= count <= MAX_EXPLORERS:
+        raise UserError(f'{source}: explorers: expected 1 to {MAX_EXPLORERS}, found {count!r}')
+    coverage = read_coverage(manifest.get('coverage'), contract, source)
+    return tuple(_policy(arrays, manifest | {'version': index}, f'explorer.{index}', contract,
+                         source) for index in range(count)), coverage
+
+
+def _arrays(name: str, layers) -> dict[str, np.ndarray]:
+    return {f'{name}.{index}.{part}': array for index, layer in enumerate(layers)
+            for part, array in zip(('weight', 'bias'), layer)}
+
+
+def _scale(normalizer: Normalizer) -> dict[str, np.ndarray]:
+    return {'normalizer.mean': normalizer.mean, 'normalizer.std': normalizer.std}
+
+
+def _open(data: bytes, kind: str, contract: Contract, source: str) -> tuple[dict, dict]:
+    """Return (arrays, manifest) of an artifact of that kind and this contract."""
     arrays, manifest = unpack(data, source, MAX_POLICY_BYTES)
-    if manifest.get('kind') != 'gaussian':
-        raise UserError(f'{source}: kind: expected gaussian, found {manifest.get("kind")!r}')
+    if manifest.get('kind') != kind:
+        raise UserError(f'{source}: kind: expected {kind}, found {manifest.get("kind")!r}')
     contract.check_interface(manifest.get('interface'), source)
     provenance = manifest.get('provenance')
     if not isinstance(provenance, dict) or not isinstance(provenance.get('learned_stamp', 0), int):
@@ -107,20 +188,26 @@ def decode_policy(data: bytes, contract: Contract, source: str) -> GaussianPolic
     if not isinstance(count, int) or not 1 <= count <= 16 or not isinstance(
             manifest.get('version'), int):
         raise UserError(f'{source}: manifest: expected 1 to 16 layers and an integer version')
-    n, m = len(contract.layout), len(contract.action.layout)
-    try:
-        layers = tuple((arrays[f'actor.{index}.weight'], arrays[f'actor.{index}.bias'])
-                       for index in range(count))
-        normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
-    except KeyError as error:
-        raise UserError(f'{source}: array {error} is missing') from None
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise UserError(f'{source}: {name}: expected finite float32 numbers')
+    return arrays, manifest
+
+
+def _policy(arrays: dict, manifest: dict, name: str, contract: Contract,
+            source: str) -> GaussianPolicy:
+    """Return the policy whose layers have that name."""
+    n, m = len(contract.layout), len(contract.action.layout)
+    try:
+        layers = tuple((arrays[f'{name}.{index}.weight'], arrays[f'{name}.{index}.bias'])
+                       for index in range(manifest['layers']))
+        normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
+    except KeyError as error:
+        raise UserError(f'{source}: array {error} is missing') from None
     size = n
     for index, (weight, bias) in enumerate(layers):
         if weight.ndim != 2 or weight.shape[0] != size or bias.shape != (weight.shape[1],):
-            raise UserError(f'{source}: actor.{index}: expected {size} inputs, found '
+            raise UserError(f'{source}: {name}.{index}: expected {size} inputs, found '
                             f'weight {weight.shape} and bias {bias.shape}')
         size = weight.shape[1]
     if size != 2 * m:
