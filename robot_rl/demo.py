@@ -83,6 +83,8 @@ class _Demo:
         self.supervisor = None
         self.video = None
         self.rates = Rates()
+        self.server_lost = False
+        self.serving: tuple[str, int] | None = None     # mode, and episodes of it in the end
 
     def run(self) -> None:
         """Evaluate the untrained policy, learn until the greedy policy succeeds, evaluate again.
@@ -111,10 +113,10 @@ class _Demo:
             enough = len(recent) == WINDOW and sum(recent) >= self.options.target * WINDOW
             return enough or self._used_up(deadline)
 
-        operator.configure('policy_server', mode='learn', run_episodes=0)
         operator.switch('sac_learner/train', True)
-        operator.switch('policy_server/run', True)
+        self._serve('learn', 0)
         self._wait('learn', learned)
+        self.serving = None
         operator.switch('policy_server/run', False)
         self._wait('last episode', self._idle, EVALUATION_TIMEOUT)
         self._settle('last updates')
@@ -140,7 +142,7 @@ class _Demo:
             overrides={'sim_bridge': {'lockstep': True, 'gap': options.gap},
                        'policy_server': {'lockstep': True, 'mode': 'evaluate',
                                          'max_policy_lag': 1},
-                       'sac_learner': {'width': 128, 'threads': 1}})
+                       'sac_learner': {'width': 128, 'threads': 1, 'autotrain': True}})
         self.supervisor = Supervisor(
             {spec.name: command(spec) for spec in specs}, options.run_dir / 'logs',
             respawn=True, on_exit=self.exits.append)
@@ -157,12 +159,19 @@ class _Demo:
     def _evaluate(self, when: str) -> float:
         """Run greedy episodes; return the share that succeeded."""
         count, already = self.options.evaluation, len(self._successes('evaluate'))
-        self.operator.configure('policy_server', mode='evaluate', run_episodes=count)
-        self.operator.switch('policy_server/run', True)
+        self._serve('evaluate', already + count)
         self._wait(f'evaluate {when}', lambda: len(
             self._successes('evaluate')) >= already + count and self._idle(),
             EVALUATION_TIMEOUT)
+        self.serving = None
         return sum(self._successes('evaluate')[already:]) / count
+
+    def _serve(self, mode: str, total: int) -> None:
+        """Have episodes run until there are `total` of the mode, 0: without end."""
+        self.serving = mode, total
+        left = max(1, total - len(self._successes(mode))) if total else 0
+        self.operator.configure('policy_server', mode=mode, run_episodes=left)
+        self.operator.switch('policy_server/run', True)
 
     def _successes(self, mode: str) -> list[bool]:
         return [success for ran, success in self.ends if ran == mode]
@@ -189,7 +198,7 @@ class _Demo:
 
     def _wait(self, phase: str, condition, timeout: float = float('inf')) -> None:
         def look():
-            self._report_exits()
+            self._follow_exits()
             self.progress.show(self._line(phase))
 
         if not self.operator.until(condition, timeout, look):
@@ -197,7 +206,8 @@ class _Demo:
                             f'{self.options.run_dir / "logs"}')
         self.progress.show(self._line(phase), final=True)
 
-    def _report_exits(self) -> None:
+    def _follow_exits(self) -> None:
+        """Tell of nodes that died, and take up what the policy server was doing."""
         while self.exits:
             report = self.exits.pop(0)
             self.progress.end()
@@ -206,6 +216,12 @@ class _Demo:
             print(f'{report.name} ended with code {report.code}, {again}\n{report.log_tail}')
             if report.restart_in is None:
                 raise UserError(f'{report.name} ended with code {report.code}')
+            self.operator.status.pop(report.name, None)
+            self.server_lost = self.server_lost or report.name == 'policy_server'
+        if self.server_lost and self._idle():       # it is back, and forgot what it was doing
+            self.server_lost = False
+            if self.serving:
+                self._serve(*self.serving)
 
     def _line(self, phase: str) -> str:
         operator, options = self.operator, self.options

@@ -18,6 +18,7 @@ from rclpy.task import Future
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OUT_OF_ORDER = 'Failed to trigger lifecycle state machine transition'
 
 
 def run(make_node: Callable[[], Node]) -> int:
@@ -38,13 +39,28 @@ def run(make_node: Callable[[], Node]) -> int:
         return EXIT_BAD_INPUT
     executor.add_node(node)
     try:
-        executor.spin_until_future_complete(stopped)
+        _spin(executor, stopped, node)
     finally:
         node.close()
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(executor: SingleThreadedExecutor, stopped: Future, node: Node) -> None:
+    """Spin until stopped; a lifecycle request out of order is refused, not fatal.
+
+    Before Kilted rclpy raises it out of the service callback, and one wrong `ros2 lifecycle set`
+    would end the node that holds the robot.
+    """
+    while not stopped.done():
+        try:
+            executor.spin_until_future_complete(stopped)
+        except RuntimeError as error:       # rclpy's own class of it is private
+            if OUT_OF_ORDER not in str(error):
+                raise
+            node.get_logger().error(str(error))
 
 
 def _init() -> None:

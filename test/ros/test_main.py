@@ -10,6 +10,7 @@ from robot_rl.bringup import command, NodeSpec
 from robot_rl.contract import load_contract
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.sac import SacConfig
+from robot_rl.ros.main import _spin, OUT_OF_ORDER
 
 ONE_NODE = 'policy_server'
 
@@ -125,3 +126,34 @@ def test_prior_bags_that_are_none_end_the_learner_with_their_folder(refuse, tmp_
     assert code == 2
     assert said in one_line(output.replace('[INFO]', '['))
     assert str(folder) in output
+
+
+class Interrupted:
+    """An executor that raises what it is given, one error a spin, and then is stopped."""
+
+    def __init__(self, *errors: str):
+        self.errors, self.logged = list(errors), []
+
+    def done(self) -> bool:
+        return not self.errors
+
+    def spin_until_future_complete(self, stopped) -> None:
+        raise RuntimeError(self.errors.pop())
+
+    def get_logger(self):
+        return self
+
+    def error(self, text: str) -> None:
+        self.logged.append(text)
+
+
+def test_a_lifecycle_request_out_of_order_does_not_end_a_node():
+    spinning = Interrupted(f'{OUT_OF_ORDER}: not registered', f'{OUT_OF_ORDER}: not registered')
+    _spin(spinning, spinning, spinning)
+    assert len(spinning.logged) == 2
+
+
+def test_any_other_error_does():
+    spinning = Interrupted('out of memory')
+    with pytest.raises(RuntimeError, match='out of memory'):
+        _spin(spinning, spinning, spinning)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from robot_rl.data.bag import find_bags, read_info
 
 EXIT_TIMEOUT = 20.0     # s
@@ -40,16 +41,54 @@ def wait_until(condition, seconds: float) -> None:
         time.sleep(0.05)
 
 
+def start_demo(run_dir: Path, log: Path, *arguments: str) -> subprocess.Popen:
+    with log.open('wb') as output:
+        return subprocess.Popen(
+            [sys.executable, '-u', '-m', 'robot_rl.cli', 'demo', '--run-dir', str(run_dir),
+             '--contract', 'reach', '--no-video', *arguments],
+            stdout=output, stderr=subprocess.STDOUT)
+
+
+def bags_recorded(run_dir: Path) -> int:
+    return len(list((run_dir / 'bags').glob('episode_*')))
+
+
+def node_pid(demo: subprocess.Popen, name: str) -> int | None:
+    """Return the process of a node of the demo, None while there is none."""
+    for pid in children(demo.pid):
+        try:
+            words = Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
+        except OSError:
+            continue
+        if f'robot_rl.nodes.{name}'.encode() in words:
+            return pid
+    return None
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_goes_on_when_its_nodes_are_killed(tmp_path):
+    run_dir, log = tmp_path / 'run', tmp_path / 'demo.log'
+    demo = start_demo(run_dir, log, '--gap', 'none', '--evaluation', '5', '--target', '0.8')
+    try:
+        for name, bags in (('policy_server', 8), ('sac_learner', 14), ('data_recorder', 20)):
+            wait_until(lambda: demo.poll() is not None or bags_recorded(run_dir) > bags, 60.0)
+            assert demo.poll() is None, log.read_text()
+            os.kill(node_pid(demo, name), signal.SIGKILL)
+        code = demo.wait(240.0)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert code == 0, log.read_text()
+    report = json.loads((run_dir / 'report.json').read_text())
+    assert report['transitions_recorded'] == report['transitions_received'] > 0
+    assert report['success_final'] >= 0.6 and log.read_text().count('ended with code -9') == 3
+
+
 def test_ctrl_c_while_learning_leaves_a_report_and_no_process(tmp_path):
     run_dir, log = tmp_path / 'run', tmp_path / 'demo.log'
-    with log.open('wb') as output:
-        demo = subprocess.Popen(
-            [sys.executable, '-u', '-m', 'robot_rl.cli', 'demo', '--run-dir', str(run_dir),
-             '--contract', 'reach', '--evaluation', '2', '--target', '2', '--no-video'],
-            stdout=output, stderr=subprocess.STDOUT)
+    demo = start_demo(run_dir, log, '--evaluation', '2', '--target', '2')
     try:
-        wait_until(lambda: demo.poll() is not None or len(
-            list((run_dir / 'bags').glob('episode_*'))) > 12, 60.0)
+        wait_until(lambda: demo.poll() is not None or bags_recorded(run_dir) > 12, 60.0)
         assert demo.poll() is None, log.read_text()
         nodes = children(demo.pid)
         assert len(nodes) >= 5      # four nodes and their guard
