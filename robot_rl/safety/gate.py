@@ -46,6 +46,10 @@ class Gate:
             reason = 'action_not_finite'
         if reason:
             return Decision(self.stop_action(last), reason, False)
-        slow = np.clip(requested, last - self._max_step, last + self._max_step)
-        executed = np.clip(slow, self._action.low, self._action.high)
+        executed = self.limit(requested, last)
         return Decision(executed, '', not np.array_equal(executed, requested))
+
+    def limit(self, requested: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Return finite requests (..., m) limited in rate from the last action, then in range."""
+        slow = np.clip(requested, last - self._max_step, last + self._max_step)
+        return np.clip(slow, self._action.low, self._action.high)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
+from robot_rl.safety.gate import Gate
 from robot_rl.sim.vector import VectorTwin
 
 
@@ -66,9 +67,8 @@ class VectorEpisodes:
     def __init__(self, twin: VectorTwin, auto_reset: bool = True):
         """Start an episode in every world."""
         self.twin, self.contract, self.auto_reset = twin, twin.contract, auto_reset
-        action = twin.contract.action
-        self._max_step = action.max_rate / twin.contract.control_rate
-        self._executed = np.zeros((twin.worlds, len(action.layout)))
+        self._gate = Gate(twin.contract)
+        self._executed = np.zeros((twin.worlds, len(twin.contract.action.layout)))
         self._steps = np.zeros(twin.worlds, int)
         self._over = np.zeros(twin.worlds, bool)
         self.reset()
@@ -109,16 +109,13 @@ class VectorEpisodes:
         return result
 
     def _limited(self, requested) -> np.ndarray:
-        """Return what the gate would send: limited in rate, then in range."""
+        """Return what the gate lets through of finite requests."""
         requested = np.asarray(requested, np.float64)
         if requested.shape != self._executed.shape or not np.isfinite(requested).all():
             raise UserError(f'actions: expected finite numbers of shape {self._executed.shape}, '
                             f'found shape {requested.shape}, '
                             f'{int((~np.isfinite(requested)).sum())} of them not finite')
-        limits = self.contract.action
-        slow = np.clip(requested, self._executed - self._max_step,
-                       self._executed + self._max_step)
-        return np.clip(slow, limits.low, limits.high)
+        return self._gate.limit(requested, self._executed)
 
 
 def collect(episodes: VectorEpisodes, act: Callable[[np.ndarray], np.ndarray],
