@@ -7,10 +7,9 @@ hash covers what gives numbers their meaning, so data and policies of another me
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 import hashlib
-import importlib
 import json
 from pathlib import Path
 import re
@@ -20,6 +19,7 @@ import numpy as np
 from robot_rl.errors import InvalidFile, Mismatch, Problem
 from robot_rl.fields import (ACTION_TYPES, BadSelection, compile_selection, OBSERVATION_TYPES,
                              Selection)
+from robot_rl.functions import find_function, try_functions
 from robot_rl.layout import Layout
 from robot_rl.paths import contract_path, model_path
 from robot_rl.schema import load_yaml, MISSING, Section
@@ -73,6 +73,8 @@ class Simulation:
     action: dict[str, str]              # action name -> actuator
     reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
     features: tuple[str, ...] = ()      # observation names that exploration has to cover
+    reward_name: str = ''               # paid in the simulator in place of the contract's
+    reward: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,14 @@ class Contract:
                                          self.layout.view(next_observation))
         return np.asarray(reward, np.float64), np.asarray(terminated, bool)
 
+    @property
+    def in_simulation(self) -> Contract:
+        """The contract under which the simulator trains: with its own reward where it has one."""
+        simulation = self.simulation
+        if not simulation or not simulation.reward:
+            return self
+        return replace(self, reward_name=simulation.reward_name, reward=simulation.reward)
+
     def is_success(self, observation) -> np.ndarray:
         """Return bool of shape (...) for observations of shape (..., observation size)."""
         return np.asarray(self.success(self.layout.view(observation)), bool)
@@ -155,8 +165,8 @@ def load_contract(name_or_path: str) -> Contract:
     observations = _observations(root)
     action = _action(root.section('action'), observations)
     episode = _episode(root.section('episode'))
-    reward_name, reward = _function(root, 'reward')
-    success_name, success = _function(root, 'success')
+    reward_name, reward = find_function(root, 'reward')
+    success_name, success = find_function(root, 'success')
     simulation = None
     if 'simulation' in document:
         simulation = _simulation(root.section('simulation'), path, observations, action)
@@ -166,7 +176,8 @@ def load_contract(name_or_path: str) -> Contract:
     contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
                         observations, action, episode, reward_name, reward, success_name,
                         success, simulation)
-    _try_functions(contract)
+    try_functions(contract, 'reward')
+    try_functions(contract.in_simulation, 'simulation.reward')
     return contract
 
 
@@ -269,27 +280,6 @@ def _episode(section: Section) -> Episode:
     return Episode(horizon, service, kind)
 
 
-def _function(root: Section, key: str):
-    name = root.text(key)
-    module_name, colon, attribute = name.partition(':')
-    advice = 'install the package that holds it, or correct the name'
-    if name and not colon:
-        root.problem(key, 'module:function', name)
-        return name, None
-    if not name:
-        return name, None
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # noqa: B902, importing runs the user's code
-        root.problem(key, f'an importable module {module_name}',
-                     f'{type(error).__name__}: {error}', advice)
-        return name, None
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        root.problem(key, f'a function of {module_name}', attribute, advice)
-    return name, function
-
-
 def _simulation(section: Section, path: Path, observations, action: Action) -> Simulation:
     model = section.text('model')
     sources = section.section('observation')
@@ -312,33 +302,6 @@ def _simulation(section: Section, path: Path, observations, action: Action) -> S
         if not any(f'{found}.'.startswith(f'{name}.') for found, _ in known):
             section.problem('features', 'names of the observation vector, or what they begin with',
                             name)
+    reward = find_function(section, 'reward') if 'reward' in section.data else ('', None)
     section.refuse_unknown()
-    return Simulation(model_path(model, path), readers, names, reset, features)
-
-
-def _try_functions(contract: Contract) -> None:
-    """Call reward and success on zeros, so that a wrong name or shape is refused at load.
-
-    Learning calls them with a batch, an episode with one step.
-    """
-    problems: dict[str, Problem] = {}
-    for shape, what in (((2,), 'a batch of 2'), ((), 'one step')):
-        observation = np.zeros((*shape, len(contract.layout)))
-        action = np.zeros((*shape, len(contract.action.layout)))
-        calls = (('reward', contract.reward_name, contract.judge, (observation, action,
-                                                                   observation)),
-                 ('success', contract.success_name, contract.is_success, (observation,)))
-        for key, name, function, arguments in calls:
-            try:
-                results = function(*arguments)
-            except Exception as error:  # noqa: B902, user code may raise anything
-                problem = Problem(key, f'{name} to accept {what} of this contract',
-                                  f'{type(error).__name__}: {error}')
-                problems.setdefault(key, problem)
-                continue
-            shapes = [result.shape for result in results] if key == 'reward' else [results.shape]
-            if any(found != shape for found in shapes):
-                problems.setdefault(key, Problem(key, f'results of shape {shape} for {what}',
-                                                 f'{name} gives {shapes}'))
-    if problems:
-        raise InvalidFile(contract.file, list(problems.values()))
+    return Simulation(model_path(model, path), readers, names, reset, features, *reward)

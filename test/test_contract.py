@@ -276,3 +276,17 @@ def test_judge_keeps_the_shape_of_the_batch():
     reward, terminated = contract.judge(observation, observation[..., :2], observation)
     assert reward.shape == terminated.shape == contract.is_success(observation).shape == (4, 3)
     assert reward.dtype == float and terminated.dtype == bool
+
+
+def test_the_simulator_trains_with_its_own_reward_where_it_has_one(load):
+    own = ('simulation:', 'simulation:\n  reward: user_task:reward')
+    contract, plain = load(own), load()
+    assert contract.in_simulation.reward_name == 'user_task:reward'
+    assert contract.reward_name == plain.reward_name != 'user_task:reward'
+    assert contract.in_simulation.hash == contract.hash == plain.hash
+    assert plain.in_simulation is plain
+
+
+@pytest.mark.parametrize('name', ['user_task:missing', 'user_task:lonely', 'no_module:reward'])
+def test_a_wrong_reward_of_the_simulator_is_refused_at_load(problems, name):
+    assert 'simulation.reward' in problems(('simulation:', f'simulation:\n  reward: {name}'))

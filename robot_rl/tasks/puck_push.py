@@ -1,7 +1,8 @@
 """Push a puck into a marked circle with the peg at the tip of a three-joint arm.
 
 Pushing with a round peg is unstable: an offset between peg and puck grows with the distance
-pushed, so the peg must steer. Rewards take Views of shape (..., size) and return shape (...).
+pushed, so the peg must steer. It begins on the goal's side and has to go around the puck first.
+Rewards take Views of shape (..., size) and return shape (...).
 """
 
 from __future__ import annotations

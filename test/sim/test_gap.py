@@ -82,3 +82,71 @@ def test_every_problem_of_a_mapping_is_named():
 def test_text_that_is_no_gap_is_refused(text):
     with pytest.raises(InvalidFile):
         load_gap(text)
+
+
+ARM = """
+<mujoco>
+  <worldbody>
+    <body name="arm">
+      <joint name="turn" type="hinge" axis="0 0 1" armature="1"/>
+      <geom name="link" type="capsule" fromto="0 0 0 0.3 0 0" size="0.01"/>
+      <geom name="hub" type="sphere" size="0.02"/>
+      <geom name="tool" type="sphere" pos="{x} {y} 0" size="0.02"/>
+      <replicate count="8" offset="0.03 0 0"><geom size="0.011"/></replicate>
+    </body>
+    <body name="block" pos="0.38 0.1 0">
+      <joint type="slide" axis="1 0 0"/>
+      <joint type="slide" axis="0 1 0"/>
+      <geom name="left" type="box" size="0.02 0.02 0.02" pos="0 0.02 0"/>
+      <geom name="right" type="box" size="0.02 0.02 0.02" pos="0 -0.02 0"/>
+      <replicate count="8" offset="0 0 0.03"><geom type="box" size="0.01 0.01 0.01"/></replicate>
+    </body>
+  </worldbody>
+  <actuator><velocity joint="turn" kv="10"/></actuator>
+</mujoco>
+"""
+
+
+def swung(model: mujoco.MjModel) -> np.ndarray:
+    """Return where everything is after the arm has swung into the block."""
+    data = mujoco.MjData(model)
+    data.ctrl[0] = 1.0
+    mujoco.mj_step(model, data, 500)
+    return data.qpos.copy()
+
+
+def test_a_moved_geom_touches_what_it_would_touch_in_a_model_compiled_so():
+    compiled = mujoco.MjModel.from_xml_string(ARM.format(x=0.38, y=0.03))
+    nominal = mujoco.MjModel.from_xml_string(ARM.format(x=0.3, y=0.0))
+    moved = mujoco.MjModel.from_xml_string(ARM.format(x=0.3, y=0.0))
+    Gap(geom_offset=(('tool', (0.08, 0.03, 0.0)),)).apply(moved)
+    moved.body_mass, moved.body_inertia = compiled.body_mass, compiled.body_inertia
+    moved.body_ipos, moved.body_iquat = compiled.body_ipos, compiled.body_iquat
+    mujoco.mj_setConst(moved, mujoco.MjData(moved))
+    assert swung(moved) == pytest.approx(swung(compiled), abs=1e-6)
+    assert np.abs(swung(nominal) - swung(compiled)).max() > 0.01
+
+
+def test_a_geom_at_its_body_frame_moves_too():
+    moved = mujoco.MjModel.from_xml_string(ARM.format(x=0.3, y=0.0))
+    Gap(geom_offset=(('hub', (0.05, 0.0, 0.0)),)).apply(moved)
+    data = mujoco.MjData(moved)
+    mujoco.mj_forward(moved, data)
+    assert data.geom('hub').xpos == pytest.approx([0.05, 0.0, 0.0])
+
+
+def test_a_geom_offset_is_read_from_yaml_and_can_tell_worlds_apart():
+    gap = load_gap('{geom_offset: {box: [0.04, 0.0, 0.0]}}')
+    assert gap.geom_offset == (('box', (0.04, 0.0, 0.0)),)
+    assert len({gap, Gap('custom')}) == 2
+
+
+def test_an_offset_of_an_unknown_geom_names_those_that_the_model_has():
+    with pytest.raises(InvalidFile, match='geom_offset.peg.*box'):
+        changed(Gap(geom_offset=(('peg', (0.1, 0.0, 0.0)),)))
+
+
+@pytest.mark.parametrize('offset', ['[0.1]', '[0, 0, 20]', 'far', '[.nan, 0, 0]', '{x: 1}'])
+def test_an_offset_that_is_no_place_is_refused(offset):
+    with pytest.raises(InvalidFile, match='geom_offset.box'):
+        load_gap(f'{{geom_offset: {{box: {offset}}}}}')

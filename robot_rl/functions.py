@@ -1,0 +1,61 @@
+"""The task's own functions: found by name, and tried once before a robot depends on them."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+from robot_rl.errors import InvalidFile, Problem
+from robot_rl.schema import Section
+
+
+def find_function(section: Section, key: str):
+    """Return (name, function) of a `module:function` in a mapping, with problems recorded."""
+    name = section.text(key)
+    module_name, colon, attribute = name.partition(':')
+    advice = 'install the package that holds it, or correct the name'
+    if name and not colon:
+        section.problem(key, 'module:function', name)
+        return name, None
+    if not name:
+        return name, None
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # noqa: B902, importing runs the user's code
+        section.problem(key, f'an importable module {module_name}',
+                        f'{type(error).__name__}: {error}', advice)
+        return name, None
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        section.problem(key, f'a function of {module_name}', attribute, advice)
+    return name, function
+
+
+def try_functions(contract, reward_key: str) -> None:
+    """Call reward and success on zeros, so that a wrong one is refused at load.
+
+    `reward_key` is where the file names the reward. Learning calls them with a batch, an episode
+    with one step.
+    """
+    problems: dict[str, Problem] = {}
+    for shape, what in (((2,), 'a batch of 2'), ((), 'one step')):
+        observation = np.zeros((*shape, len(contract.layout)))
+        action = np.zeros((*shape, len(contract.action.layout)))
+        calls = ((reward_key, contract.reward_name, contract.judge,
+                  (observation, action, observation)),
+                 ('success', contract.success_name, contract.is_success, (observation,)))
+        for key, name, function, arguments in calls:
+            try:
+                results = function(*arguments)
+            except Exception as error:  # noqa: B902, user code may raise anything
+                problem = Problem(key, f'{name} to accept {what} of this contract',
+                                  f'{type(error).__name__}: {error}')
+                problems.setdefault(key, problem)
+                continue
+            shapes = [result.shape for result in results] if key == reward_key else [
+                results.shape]
+            if any(found != shape for found in shapes):
+                problems.setdefault(key, Problem(key, f'results of shape {shape} for {what}',
+                                                 f'{name} gives {shapes}'))
+    if problems:
+        raise InvalidFile(contract.file, list(problems.values()))
