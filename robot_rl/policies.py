@@ -1,52 +1,64 @@
-"""The policies that the server has received, and which one acts in the next episode."""
+"""The policies that the server has received, each on its topic."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from robot_rl.contract import Contract
-from robot_rl.data.steps import Mode
-from robot_rl.learning.policy import decode_policy, GaussianPolicy, RandomPolicy
+from robot_rl.learning.policy import decode_explorers, decode_policy, GaussianPolicy
 
 NO_POLICY = -1      # version where there is none
+TOPICS = ('actor', 'explorers', 'sim_optimal')
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A policy, and the bytes that it came as."""
+
+    policy: GaussianPolicy
+    data: bytes
 
 
 class PolicyShelf:
-    """Keeps the policy in use and the newest one, which replaces it between episodes."""
+    """Keeps the newest of each topic; the actor in use is replaced between episodes only."""
 
     def __init__(self, contract: Contract):
         self._contract = contract
-        self._random = RandomPolicy(contract.action.low, contract.action.high)
-        self._current: GaussianPolicy | None = None
-        self._newest: GaussianPolicy | None = None
+        self._current: Artifact | None = None
+        self.actor: Artifact | None = None          # the newest
+        self.explorers: tuple[GaussianPolicy, ...] = ()
+        self.sim_optimal: Artifact | None = None
         self.swaps = 0
 
-    def offer(self, data: bytes, source: str) -> None:
-        """Take a policy artifact, or raise UserError and keep what is there."""
-        self._newest = decode_policy(data, self._contract, source)
+    def offer(self, data: bytes, topic: str) -> None:
+        """Take an artifact of one of TOPICS, or raise UserError and keep what is there."""
+        source = f'topic {topic}'
+        if topic == 'explorers':
+            self.explorers, _ = decode_explorers(data, self._contract, source)
+        elif topic == 'sim_optimal':
+            self.sim_optimal = Artifact(decode_policy(data, self._contract, source), data)
+        else:
+            self.actor = Artifact(decode_policy(data, self._contract, source), data)
 
     @property
     def version(self) -> int:
-        """Version in use."""
-        return self._current.version if self._current else NO_POLICY
+        """Version of the actor in use."""
+        return self._current.policy.version if self._current else NO_POLICY
 
     @property
     def newest(self) -> tuple[int, int]:
-        """Version of the newest policy, and the stamp (ns) up to which it has learned."""
-        newest = self._newest
-        return (newest.version, newest.learned_stamp) if newest else (NO_POLICY, 0)
+        """Version of the newest actor, and the stamp (ns) up to which it has learned."""
+        if not self.actor:
+            return NO_POLICY, 0
+        return self.actor.policy.version, self.actor.policy.learned_stamp
 
-    def has(self, mode: Mode) -> bool:
-        """Tell whether an episode of that mode can be run."""
-        return mode is not Mode.EVALUATE or self._newest is not None
+    @property
+    def informed(self) -> bool:
+        """Whether there is an actor that knows more than chance."""
+        return self.actor is not None and self.actor.policy.informed
 
-    def take(self, mode: Mode) -> GaussianPolicy | RandomPolicy:
-        """Swap to the newest policy and return the one that acts in an episode of that mode.
-
-        Before its first update an actor knows less than chance: learning starts with random
-        actions, which cover more.
-        """
-        if self._newest is not self._current:
-            self._current = self._newest
+    def swap(self) -> None:
+        """Put the newest actor in use; called between episodes."""
+        if self.actor is not self._current:
+            self._current = self.actor
             self.swaps += 1
-        if mode is Mode.RANDOM or mode is Mode.LEARN and self.version <= 0:
-            return self._random
-        return self._current

@@ -5,20 +5,29 @@ It works on an unfinished or crashed run: what is missing is null in report.json
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
 from math import sqrt
 from pathlib import Path
 
 from robot_rl.contract import Contract, load_contract
-from robot_rl.data.bag import bag_transitions, BagInfo, find_bags, read_info
+from robot_rl.data.bag import bag_steps, bag_transitions, BagInfo, find_bags, read_info
+from robot_rl.data.episode import SOURCES
+from robot_rl.data.steps import Step
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
+from robot_rl.learning.policy import decode_explorers
+from robot_rl.learning.robot_coverage import RobotCoverage
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
 WINDOW = 20             # training episodes behind each point of the success curve
 Z95 = 1.959964          # normal quantile of a two-sided 95 % interval
 REPORT = 'report.json'
+EXPLORERS = 'explorers.safetensors'     # below explorers/ of the run, where there are any
+POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal'}     # that may be kept
+CURVES = {'online': ('while learning', 'tab:blue'), 'explorers': ('explorers', 'tab:green')}
+MARKS = {'evaluate': ('evaluation, greedy', 'o', 'tab:orange'),
+         'transfer': ('sim-optimal policy, greedy', 's', 'tab:red')}
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ def write_report(run_dir: Path) -> dict:
     """Write report.json and success.png into a run's folder; return the report."""
     report, episodes = build_report(run_dir)
     write_atomic(run_dir / REPORT, json.dumps(report, indent=2) + '\n')
-    plot_success(episodes, run_dir / 'success.png', report['task'] or '')
+    plot_success(episodes, run_dir / 'success.png', report['task'] or '', report['kept'])
     return report
 
 
@@ -54,13 +63,19 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
                         'given as run_dir')
     run = read_run(run_dir)
     contract = _contract(run, run_dir)
-    episodes, recorded, unreadable = [], 0, []
+    episodes, recorded, unreadable, covered = [], 0, [], RobotCoverage(contract)
     for folder in find_bags(root):
         try:
-            recorded += len(bag_transitions(folder, contract))
-            episodes.append(_episode(read_info(folder)))
+            transitions, episode = bag_transitions(folder, contract), _episode(read_info(folder))
+            if not episode.mode:        # interrupted: only its steps tell
+                episode = replace(episode, mode=_mode(bag_steps(folder, contract)))
         except UserError as error:
             unreadable.append(str(error))
+            continue
+        recorded += len(transitions)
+        episodes.append(episode)
+        if len(transitions):
+            covered.add(transitions.next_observation, episode.mode == 'explore')
     learner, server = run.get('sac_learner', {}), run.get('policy_server', {})
     first, final = _evaluations(episodes, run.get('evaluation', EVALUATION))
     steps = sum(episode.steps for episode in episodes)
@@ -70,8 +85,11 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'success_first': _share(first),
         'success_final': _share(final),
         'evaluation_episodes': [len(first), len(final)],
+        'success_sim_optimal': _share([one for one in episodes if one.mode == 'transfer']),
+        'success_explorers': _share([one for one in episodes if one.mode == 'explore']),
+        'kept': _kept(run),
         'episodes': len(episodes),
-        'episodes_learned_from': sum(episode.mode != 'evaluate' for episode in episodes),
+        'episodes_learned_from': sum(episode.mode in SOURCES for episode in episodes),
         'robot_steps': steps,
         'robot_seconds': round(steps / contract.control_rate, 3),
         'wall_seconds': run.get('wall_seconds'),
@@ -84,6 +102,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'policy_swaps': server.get('policy_swaps'),
         'outcomes': {outcome: sum(episode.outcome == outcome for episode in episodes)
                      for outcome in sorted({episode.outcome for episode in episodes})},
+        'coverage': _coverage(run_dir / 'explorers', contract, covered),
         'ended': run.get('ended'),
         'video': run.get('video'),
         'gap': run.get('gap'),
@@ -117,40 +136,65 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
     return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
-def plot_success(episodes: list[Episode], path: Path, task: str) -> None:
-    """Draw success rate against robot steps with its confidence band."""
+def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | None = None
+                 ) -> None:
+    """Draw success against robot steps: curves of what was learned from, marks of what was not.
+
+    A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
+    of the episodes that a policy had between two that were learned from.
+    """
     from matplotlib.figure import Figure     # slow to import, and needed for the picture only
 
     figure = Figure(figsize=(7.0, 4.2), dpi=150, layout='constrained')
     axes = figure.subplots()
-    steps, results, points = 0, [], []
-    groups: dict[int, list] = {}            # policy version -> evaluation episodes and their step
+    steps, learned = 0, 0
+    curves: dict[str, list] = {source: [] for source in CURVES}     # (step, success)
+    groups: dict[tuple, list] = {}      # (mode, version, when) -> (step, success)
     for episode in episodes:
         steps += episode.steps
-        if episode.mode == 'evaluate':
-            groups.setdefault(episode.policy_version, []).append((steps, episode.success))
-            continue
-        results = [*results[-(WINDOW - 1):], episode.success]
-        points.append((steps, sum(results) / len(results), *wilson(sum(results), len(results))))
-    if points:
-        x, rate, low, high = zip(*points)
-        axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color='tab:blue')
-        axes.plot(x, rate, color='tab:blue',
-                  label=f'while learning, last {WINDOW} episodes (band: 95 % Wilson)')
-    for number, group in enumerate(groups.values()):
-        won, count = sum(success for _, success in group), len(group)
-        low, high = wilson(won, count)
-        axes.errorbar([group[-1][0]], [won / count],
-                      [[won / count - low], [high - won / count]], fmt='o', capsize=4,
-                      color='tab:orange', label=None if number else 'evaluation, greedy')
-    axes.set(xlabel='robot steps', ylabel='success rate', ylim=(-0.03, 1.03),
-             title=f'{task}: success on the robot')
+        point = (steps, episode.success)
+        if episode.mode in SOURCES:
+            learned += 1
+            curves[SOURCES[episode.mode]].append(point)
+        elif episode.mode in MARKS:
+            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
+    for source, (name, color) in CURVES.items():
+        _draw_curve(axes, curves[source], f'{name}, last {WINDOW} episodes', color)
+    named: set[str] = set()
+    for (mode, _, _), group in groups.items():
+        name, marker, color = MARKS[mode]
+        _draw_mark(axes, group, None if mode in named else name, marker, color)
+        named.add(mode)
+    title = f'{task}: success on the robot'
+    if kept:
+        title += f'\nkept: the {POLICIES[kept["policy"]]} policy'
+    axes.set(xlabel='robot steps', ylabel='success rate (bands, bars: 95 % Wilson)',
+             ylim=(-0.03, 1.03), title=title)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc='best', frameon=False)
     temporary = path.with_name(path.name + '.tmp')
     figure.savefig(temporary, format='png')
     temporary.replace(path)
+
+
+def _draw_curve(axes, points: list[tuple[int, bool]], label: str, color: str) -> None:
+    if not points:
+        return
+    steps, results = zip(*points)
+    windows = [results[max(0, end - WINDOW):end] for end in range(1, len(results) + 1)]
+    low, high = zip(*(wilson(sum(window), len(window)) for window in windows))
+    axes.fill_between(steps, low, high, alpha=0.15, linewidth=0, color=color)
+    axes.plot(steps, [sum(window) / len(window) for window in windows], color=color, label=label)
+
+
+def _draw_mark(axes, group: list[tuple[int, bool]], label: str | None, marker: str, color: str
+               ) -> None:
+    won, count = sum(success for _, success in group), len(group)
+    low, high = wilson(won, count)
+    rate = won / count
+    axes.errorbar([group[-1][0]], [rate], [[rate - low], [high - rate]], fmt=marker, capsize=4,
+                  color=color, label=label)
 
 
 def _episode(info: BagInfo) -> Episode:
@@ -167,13 +211,38 @@ def _episode(info: BagInfo) -> Episode:
                    number('dropped', 0))
 
 
+def _mode(steps: list[Step]) -> str:
+    return steps[0].mode.name.lower() if steps else ''
+
+
 def _evaluations(episodes: list[Episode], count: int) -> tuple[list[Episode], list[Episode]]:
     """Return `count` evaluation episodes before learning, and the last ones of the last policy."""
     evaluated = [episode for episode in episodes if episode.mode == 'evaluate']
     first = [episode for episode in evaluated if episode.policy_version == 0]
-    last = max((episode.policy_version for episode in evaluated), default=0)
+    # The newest, not the highest: a kept sim-optimal policy counts the simulator's updates.
+    last = evaluated[-1].policy_version if evaluated else 0
     final = [episode for episode in evaluated if episode.policy_version == last > 0]
     return first[:count], final[-count:]
+
+
+def _kept(run: dict) -> dict | None:
+    """Return what the policy server said when it kept the better of two policies, if it did."""
+    kept = run.get('kept')
+    return kept if isinstance(kept, dict) and kept.get('policy') in POLICIES else None
+
+
+def _coverage(folder: Path, contract: Contract, covered: RobotCoverage) -> dict | None:
+    """Hold the robot's coverage against the certificate of the newest explorers in a folder."""
+    found = sorted(folder.glob(f'**/{EXPLORERS}'), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return None
+    try:
+        _, simulator = decode_explorers(found[-1].read_bytes(), contract, str(found[-1]))
+    except (UserError, OSError) as error:
+        return {'simulator': None, 'robot': None, 'warning': str(error)}
+    covered.certify(simulator)
+    comparison = covered.comparison
+    return {**comparison.summary(), 'warning': comparison.warning}
 
 
 def _share(episodes: list[Episode]) -> float | None:

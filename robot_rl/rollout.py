@@ -11,7 +11,7 @@ import numpy as np
 
 from robot_rl.contract import Contract
 from robot_rl.data.steps import Mode, Source, Status, Step
-from robot_rl.learning.policy import GaussianPolicy, RandomPolicy
+from robot_rl.learning.policy import Policy
 from robot_rl.observation import Reading
 from robot_rl.safety.gate import Gate
 
@@ -27,15 +27,14 @@ class Tick:
 class Rollout:
     """Runs one policy for one episode."""
 
-    def __init__(self, contract: Contract, policy: GaussianPolicy | RandomPolicy, mode: Mode,
-                 episode: int, seed: int):
+    def __init__(self, contract: Contract, policy: Policy, mode: Mode, episode: int,
+                 seed: int):
         self.policy = policy
         self.episode = episode
         self.mode = mode
         self._contract = contract
         self._gate = Gate(contract)
-        self._source = Source.RANDOM if isinstance(policy, RandomPolicy) else Source.POLICY
-        self._rng = None if mode is Mode.EVALUATE else np.random.default_rng([seed, episode])
+        self._rng = None if mode.greedy else np.random.default_rng([seed, episode])
         self._index = 0
         self._stamp = 0
         self._observation: np.ndarray | None = None
@@ -68,7 +67,9 @@ class Rollout:
             fresh = reading.stamp > self._stamp and not reading.stale
             status, ended = Status.ABORTED if fresh else Status.BROKEN, decision.stopped
         executed = decision.executed
-        source = self._source if status is Status.RUNNING else Source.SAFETY
+        source = Source.SAFETY
+        if status is Status.RUNNING:
+            source = getattr(self.policy, 'source', Source.POLICY)
         observation = np.nan_to_num(reading.values)
         step = Step(reading.stamp, self.episode, self._index, status, source, self.mode,
                     self.policy.version, success, observation, requested, executed)

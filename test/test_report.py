@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 import json
+import os
 import struct
 
+from made_policies import explorers
 import numpy as np
 import pytest
 from robot_rl.contract import Contract, load_contract
@@ -12,6 +14,8 @@ from robot_rl.data.bag import BagWriter, read_info
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
 from robot_rl.errors import UserError
+from robot_rl.learning.coverage import Coverage
+from robot_rl.learning.policy import decode_explorers
 from robot_rl.report import build_report, Episode, plot_success, wilson, write_report
 
 REACH = load_contract('reach')
@@ -82,7 +86,8 @@ def test_a_report_counts_what_is_in_the_bags(tmp_path):
 def test_what_a_run_did_not_say_is_null(tmp_path):
     report, _ = build_report(record(tmp_path, (3, Mode.LEARN, 0, False)))
     assert {key for key, value in report.items() if value is None} == {
-        'seed', 'success_first', 'success_final', 'wall_seconds', 'updates',
+        'seed', 'success_first', 'success_final', 'success_sim_optimal', 'success_explorers',
+        'kept', 'coverage', 'wall_seconds', 'updates',
         'transitions_received', 'transitions_trained_on', 'policy_swaps', 'ended', 'video', 'gap',
         'versions'}
 
@@ -95,6 +100,83 @@ def test_what_the_nodes_said_is_taken_over(tmp_path):
     report, _ = build_report(tmp_path)
     assert (report['seed'], report['ended'], report['updates'], report['policy_swaps']) == (
         4, 'completed', 9, 2)
+
+
+def test_episodes_are_told_apart_by_their_mode(tmp_path):
+    report, _ = build_report(record(
+        tmp_path, (5, Mode.TRANSFER, 9, False), (5, Mode.TRANSFER, 9, True),
+        (5, Mode.EXPLORE, 3, True), (5, Mode.LEARN, 0, True), (5, Mode.EVALUATE, 4, True)))
+    expected = {'success_sim_optimal': 0.5, 'success_explorers': 1.0, 'success_final': 1.0,
+                'episodes_learned_from': 2, 'evaluation_episodes': [0, 1]}
+    assert {key: report[key] for key in expected} == expected
+
+
+def test_the_newest_evaluation_is_the_final_one_whatever_its_version_counts(tmp_path):
+    report, _ = build_report(record(
+        tmp_path, (5, Mode.EVALUATE, 900, False), (5, Mode.EVALUATE, 20, True)))
+    assert (report['success_final'], report['evaluation_episodes']) == (1.0, [0, 1])
+
+
+@pytest.mark.parametrize('kept', [
+    {'policy': 'learned', 'learned_successes': 19}, {'policy': 'sim_optimal'}])
+def test_what_was_kept_is_taken_over(tmp_path, kept):
+    record(tmp_path, *RUN)
+    (tmp_path / 'run.json').write_text(json.dumps({'kept': kept}))
+    assert write_report(tmp_path)['kept'] == kept
+
+
+@pytest.mark.parametrize('kept', [1, [], {}, {'policy': 'x'}, None])
+def test_a_kept_policy_that_is_none_is_null(tmp_path, kept):
+    record(tmp_path, *RUN)
+    (tmp_path / 'run.json').write_text(json.dumps({'kept': kept}))
+    assert write_report(tmp_path)['kept'] is None
+
+
+def save_explorers(folder, contract: Contract = REACH) -> Coverage:
+    """Put an artifact of one explorer there; return its certificate."""
+    data = explorers(contract, [0.5] * len(contract.action.layout))
+    folder.mkdir(parents=True)
+    (folder / 'explorers.safetensors').write_bytes(data)
+    return decode_explorers(data, contract, 'made')[1]
+
+
+def test_the_robots_coverage_stands_beside_the_simulators(tmp_path):
+    record(tmp_path, (5, Mode.EXPLORE, 0, False), (4, Mode.LEARN, 0, False),
+           (3, Mode.EVALUATE, 0, False))
+    simulator = save_explorers(tmp_path / 'explorers' / 'ab12')
+    found = build_report(tmp_path)[0]['coverage']
+    robot = every = Coverage.empty(simulator.features)
+    for count in (5, 4, 3):
+        every = every.add(np.zeros((count, 6)))
+    assert found == {
+        'simulator': simulator.summary(), 'warning': '',
+        'robot': {'explorers': robot.add(np.zeros((5, 6))).summary(), 'explorer_episodes': 1,
+                  'all': every.summary()}}
+
+
+def test_a_robot_that_stands_still_is_warned_of(tmp_path):
+    record(tmp_path, *[(5, Mode.EXPLORE, 0, False)] * 10)
+    save_explorers(tmp_path / 'explorers')
+    report = write_report(tmp_path)
+    assert 'lambda_min' in report['coverage']['warning']
+    assert json.loads((tmp_path / 'report.json').read_text()) == report
+
+
+def test_of_several_explorers_the_newest_count(tmp_path):
+    record(tmp_path, (5, Mode.EXPLORE, 0, False))
+    for age, name in enumerate(('b', 'a')):
+        save_explorers(tmp_path / 'explorers' / name)
+        os.utime(tmp_path / 'explorers' / name / 'explorers.safetensors', (100 - age,) * 2)
+    (tmp_path / 'explorers' / 'a' / 'explorers.safetensors').write_bytes(b'older and unreadable')
+    os.utime(tmp_path / 'explorers' / 'a' / 'explorers.safetensors', (1, 1))
+    assert build_report(tmp_path)[0]['coverage']['warning'] == ''
+
+
+def test_explorers_that_cannot_be_read_are_named(tmp_path):
+    record(tmp_path, (5, Mode.EXPLORE, 0, False))
+    save_explorers(tmp_path / 'explorers', load_contract('puck_push'))
+    found = write_report(tmp_path)['coverage']
+    assert found['robot'] is None and 'explorers.safetensors: made under' in found['warning']
 
 
 def test_a_report_is_written_as_json_and_picture(tmp_path):
@@ -122,6 +204,7 @@ def test_a_recording_that_was_killed_is_counted_as_far_as_it_goes(tmp_path):
     report = write_report(tmp_path)
     assert report['outcomes'] == {'incomplete': 1, 'success': 1}
     assert report['transitions_recorded'] == 5 + 3 and report['bags_unreadable'] == []
+    assert report['episodes_learned_from'] == 2     # its steps tell its mode
 
 
 @pytest.mark.parametrize('text', ['garbage: [', '', '{}'])
@@ -171,6 +254,7 @@ def width_and_height(path) -> tuple[int, int]:
 @pytest.mark.parametrize('outcome', ['success', 'failure'])
 def test_a_picture_is_drawn_of_any_number_of_equal_outcomes(tmp_path, count, outcome):
     episodes = [Episode(str(number), mode, version, outcome, 5, 0)
-                for mode, version in (('learn', 3), ('evaluate', 4)) for number in range(count)]
+                for mode, version in (('learn', 3), ('evaluate', 4), ('explore', 0),
+                                      ('transfer', 9)) for number in range(count)]
     plot_success(episodes, tmp_path / 'success.png', 'reach')
     assert width_and_height(tmp_path / 'success.png') == (1050, 630)

@@ -7,7 +7,7 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.data.transitions import derive_transitions
-from robot_rl.learning.policy import RandomPolicy
+from robot_rl.learning.policy import HeldRandom, RandomPolicy, RandomTail
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
 from robot_rl.tasks.reach import GOAL
@@ -25,6 +25,7 @@ class Constant:
 
     action: object = (0.5, -0.5)
     version: int = 3
+    source: Source = Source.POLICY
 
     def act(self, observation, rng):
         return np.array(self.action, float)
@@ -208,5 +209,27 @@ def test_the_same_seed_gives_the_same_actions_and_another_seed_or_episode_others
     assert requests(Mode.LEARN, 6) != first and requests(Mode.LEARN, 5, episode=2) != first
 
 
-def test_evaluation_is_deterministic_whatever_the_seed():
-    assert requests(Mode.EVALUATE, 5) == requests(Mode.EVALUATE, 6)
+@pytest.mark.parametrize('mode', [Mode.EVALUATE, Mode.TRANSFER])
+def test_a_measured_episode_is_deterministic_whatever_the_seed(mode):
+    assert requests(mode, 5) == requests(mode, 6)
+
+
+@pytest.mark.parametrize('mode', [Mode.RANDOM, Mode.LEARN, Mode.EXPLORE])
+def test_every_other_episode_is_sampled(mode):
+    assert requests(mode, 5) != requests(mode, 6)
+
+
+def test_each_record_says_whether_the_explorer_or_its_random_tail_acted():
+    action, before = SHORT.action, 2
+    policy = RandomTail(Constant(), HeldRandom(action.low, action.high), 3,
+                        np.random.default_rng(0))
+    policy.left = before
+    tick = Ticker(policy=policy, mode=Mode.EXPLORE)
+    while not tick.ended:
+        tick()
+    assert [step.source for step in tick.steps] == [
+        *[Source.POLICY] * before, Source.RANDOM, Source.SAFETY]
+    explored = [step.requested.tolist() == [0.5, -0.5] for step in tick.steps[:-1]]
+    assert explored == [True, True, False]
+    assert {step.policy_version for step in tick.steps} == {3}
+    assert {step.mode for step in tick.steps} == {Mode.EXPLORE}

@@ -13,6 +13,9 @@ from robot_rl.data.transitions import derive_transitions, label_transitions, Tra
 
 _STOPPED = (Status.ABORTED, Status.BROKEN)
 
+# What the learner keeps an episode as, by its mode; what evaluates a policy teaches nothing.
+SOURCES = {'random': 'online', 'learn': 'online', 'explore': 'explorers'}
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -35,7 +38,7 @@ class EpisodeRecord:
     label: str                  # a human's verdict, success or failure, or empty
     session: str
     stamp: int                  # ns, of the last step
-    mode: str                   # of the policy server: random, learn, evaluate
+    mode: str                   # of the policy server, as in `Mode`, lower case
     policy_version: int
 
 

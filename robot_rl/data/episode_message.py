@@ -9,10 +9,12 @@ import numpy as np
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import Contract
 from robot_rl.data.episode import EpisodeRecord
+from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import COLUMNS, Transitions
 from robot_rl.errors import UserError
 
 MAX_BYTES = 256 << 20
+MODES = tuple(mode.name.lower() for mode in Mode)
 HEADER = {item.name: item.type for item in fields(EpisodeRecord) if item.name != 'transitions'}
 
 
@@ -33,6 +35,9 @@ def decode_episode(data: bytes, contract: Contract, source: str) -> EpisodeRecor
     for name, kind in HEADER.items():
         if type(manifest.get(name)).__name__ != kind:
             raise UserError(f'{source}: {name}: expected {kind}, found {manifest.get(name)!r}')
+    if manifest['mode'] not in MODES:
+        raise UserError(f'{source}: mode: expected one of {", ".join(MODES)}, found '
+                        f'{manifest["mode"]!r}')
     count = arrays['reward'].size if 'reward' in arrays else 0
     n, m = len(contract.layout), len(contract.action.layout)
     sizes = {'observation': (count, n), 'action': (count, m), 'next_observation': (count, n)}

@@ -37,11 +37,18 @@ class Source(IntEnum):
 
 
 class Mode(IntEnum):
-    """The policy server's mode in which the episode ran."""
+    """Who acted in the episode; of the server's mode `mixed` each episode is one of these."""
 
     RANDOM = 0
-    LEARN = 1
-    EVALUATE = 2
+    LEARN = 1           # the learner's policy, sampled; at random until it has learned
+    EVALUATE = 2        # the learner's policy, greedy
+    EXPLORE = 3         # a frozen explorer, sampled, with or without a random tail
+    TRANSFER = 4        # the policy that is optimal in the simulator, greedy
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the episode measures a policy: it acts by its mode, not by samples."""
+        return self in (Mode.EVALUATE, Mode.TRANSFER)
 
 
 class BadStep(Exception):

@@ -22,6 +22,7 @@ from robot_rl.errors import UserError
 
 RIDGE = 1e-3            # lambda of log det: variance below which a direction is as good as missed
 MIN_STD = 1e-6          # of a feature that never moved
+LARGEST = float(np.finfo(np.float32).max)     # of an observation
 MAX_CELLS = 10_000      # of a grid; more would not fit a manifest, nor be filled by a robot
 MAX_BINS = 10           # per feature
 OUTLIERS = 0.005        # share of the data beyond the grid on each side of a feature
@@ -127,7 +128,7 @@ class Coverage:
     @property
     def lambda_min(self) -> float:
         """Variance in the least covered direction of the features."""
-        return float(np.linalg.eigvalsh(self.covariance)[0])
+        return max(0.0, float(np.linalg.eigvalsh(self.covariance)[0]))    # but for rounding
 
     @property
     def log_det(self) -> float:
@@ -166,8 +167,12 @@ def read_coverage(numbers, contract: Contract, source: str) -> Coverage:
         features = FeatureMap(names, columns, **scales)
         moment = _numbers(numbers['moment'], (d, d), 'moment')
         cells, count = np.array(numbers['cells'], np.int64), numbers['count']
-        if not (features.std > 0).all() or not (features.low < features.high).all():
-            raise ValueError('features: expected std > 0 and low < high')
+        if 2 ** d > MAX_CELLS:
+            raise ValueError(f'features: a grid of {d} has too many cells')
+        if not (features.std >= MIN_STD).all() or not (features.low < features.high).all() or any(
+                abs(scale).max() > LARGEST for scale in scales.values()):
+            raise ValueError(f'features: expected std >= {MIN_STD}, low < high, all at most '
+                             f'{LARGEST:.3g}')
         if not np.allclose(moment, moment.T) or np.linalg.eigvalsh(moment)[0] < -1e-6 * abs(
                 moment).max():
             raise ValueError('moment: expected a covariance')

@@ -6,7 +6,7 @@ It knows no ROS and no clock. One thread owns it: `add` episodes, `train` what i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from robot_rl.contract import Contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
-from robot_rl.learning.policy import encode_gaussian, Normalizer
+from robot_rl.learning.networks import Slot
+from robot_rl.learning.policy import decode_policy, encode_gaussian, Normalizer
 from robot_rl.learning.replay import draw, Replay, shares
 from robot_rl.learning.sac import Batch, Sac, SacConfig, SacState
 import torch
 
+ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
 MIN_STD = 1e-3      # of an observation that does not move while the statistics are taken
 
 
@@ -29,11 +31,13 @@ class LearnerConfig:
     """How much to train on what."""
 
     seed: int = 0
-    utd_ratio: float = 1.0          # critic updates per online transition
+    utd_ratio: float = 1.0          # critic updates per transition of the robot
     batch: int = 256                # transitions per update
     start_transitions: int = 1000   # collected before the first update
-    online_weight: float = 1.0      # share of a batch from this session's transitions
-    prior_weight: float = 1.0       # share from prior bags, where there are any
+    online_weight: float = 1.0      # share of a batch from the learner's and random episodes
+    explorers_weight: float = 1.0   # share from episodes of frozen explorers
+    demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
+    start_from: str = ''            # sim_optimal: wait for that policy and start from its actor
 
 
 class Learner:
@@ -50,38 +54,69 @@ class Learner:
         self.generator = torch.Generator().manual_seed(config.seed)
         self.state = self.sac.init(self.generator)
         self.normalizer = Normalizer(np.zeros(n, np.float32), np.ones(n, np.float32))
-        self.sources = {'online': Replay(n, m), 'prior': Replay(n, m)}
-        self.weights = {'online': config.online_weight, 'prior': config.prior_weight}
-        self.episodes: dict[str, int] = {}      # id of each online episode -> its transitions
+        self.weights = {'online': config.online_weight, 'explorers': config.explorers_weight,
+                        'demos': config.demo_weight}
+        self.sources = {name: Replay(n, m) for name in self.weights}
+        self.episodes: dict[str, int] = {}      # id of each of the robot's -> its transitions
         self.updates = 0
-        self.newest_stamp = 0                   # ns, last step of the newest online episode
+        self.started_from = ''                  # what the actor was before its first update
+        self.newest_stamp = 0                   # ns, last step of the newest of the episodes
         self.learned_stamp = 0                  # ns, up to where no update is owed
 
-    def add(self, episode_id: str, transitions: Transitions, stamp: int) -> bool:
-        """Add an online episode once; return whether it was new."""
+    def add(self, episode_id: str, transitions: Transitions, stamp: int,
+            source: str = 'online') -> bool:
+        """Add an episode of the robot once to one of ROBOT; return whether it was new."""
         if episode_id in self.episodes:
             return False
-        self._add('online', transitions)
+        self._add(source, transitions)
         self.episodes[episode_id] = len(transitions)
         self.newest_stamp = max(self.newest_stamp, stamp)
         return True
 
-    def add_prior(self, transitions: Transitions) -> None:
-        """Add transitions of another session, a simulator or a demonstration."""
-        self._add('prior', transitions)
+    def add_demos(self, transitions: Transitions) -> None:
+        """Add transitions of a demonstration, or of an earlier session."""
+        self._add('demos', transitions)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the policy to start from has yet to come; nothing is owed until then."""
+        return bool(self.config.start_from) and not self.started_from and not self.updates
+
+    def start_from(self, data: bytes, source: str) -> None:
+        """Become the policy in an artifact: its actor and its normaliser, the rest stays fresh.
+
+        The critics start unlearned, so actor updates should be rare: As et al. 2026, arXiv
+        2602.20220, make one per 20 of the critics. Only a learner that is `waiting` starts.
+        Raises UserError naming what was expected where the networks' sizes differ.
+        """
+        policy, sac = decode_policy(data, self.contract, source), self.sac.config
+        found = [len(bias) for _, bias in policy.layers[:-1]]
+        if found != [sac.width] * sac.depth:
+            raise UserError(f'{source}: expected {_hidden([sac.width] * sac.depth)}, found '
+                            f'{_hidden(found)}; set width and depth to those of the policy')
+        actor = np.concatenate([part.ravel() for layer in policy.layers for part in layer])
+        self.state = replace(self.state, actor=Slot.of(torch.from_numpy(actor[None])))
+        self.normalizer = policy.normalizer
+        self.started_from = self.config.start_from
+
+    @property
+    def collected(self) -> int:
+        """Transitions of the robot."""
+        return sum(len(self.sources[name]) for name in ROBOT)
 
     @property
     def owed(self) -> int:
         """Updates that the ratio allows but that have not been made."""
-        online, prior = len(self.sources['online']), len(self.sources['prior'])
         sampled = shares(self.weights, self.sources, self.config.batch)
-        if not sampled or online + prior < self.config.start_transitions:
+        collected = self.collected
+        if self.waiting or not sampled or (
+                collected + len(self.sources['demos']) < self.config.start_transitions):
             return 0
-        return max(0, int(online * self.config.utd_ratio) - self.updates)
+        return max(0, int(collected * self.config.utd_ratio) - self.updates)
 
     def train(self, count: int) -> dict[str, float]:
         """Make `count` updates; return the last metrics of critic and actor."""
-        if self.updates == 0 and count:
+        if self.updates == 0 and count and not self.started_from:
             self._fix_normalizer()
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
@@ -105,15 +140,15 @@ class Learner:
         provenance = {'package': f'robot_rl {__version__}', 'torch': torch.__version__,
                       'seed': self.config.seed, 'updates': self.updates,
                       'episodes': len(self.episodes),
-                      'transitions': len(self.sources['online']),
-                      'learned_stamp': self.learned_stamp}
+                      'transitions': self.collected, 'learned_stamp': self.learned_stamp,
+                      'started_from': self.started_from}
         return encode_gaussian(layers, self.normalizer, self.contract, self.updates, provenance)
 
     def save(self, folder: Path, keep: int) -> Path:
         """Write a checkpoint of everything but the experience."""
         manifest = {'updates': self.updates, 'sac': asdict(self.sac.config),
                     'learner': asdict(self.config), 'episodes': len(self.episodes),
-                    'transitions': len(self.sources['online'])}
+                    'transitions': self.collected, 'started_from': self.started_from}
         return save_checkpoint(folder, self._arrays(), manifest, self.contract, keep)
 
     def resume(self, folder: Path) -> str:
@@ -128,17 +163,21 @@ class Learner:
                             f'{manifest.get("sac")}; use these parameters or another folder')
         shapes = [{name: (array.shape, array.dtype) for name, array in found.items()}
                   for found in (self._arrays(), arrays)]
-        if shapes[0] != shapes[1] or not isinstance(manifest.get('updates'), int):
+        started_from = manifest.get('started_from', '')     # older checkpoints lack it
+        if shapes[0] != shapes[1] or not isinstance(manifest.get('updates'), int) or (
+                not isinstance(started_from, str)):
             raise UserError(f'{path}: expected the arrays and counters of this learner, found '
                             'others; use another folder')
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         self.generator.set_state(tensors.pop('generator'))
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
         self.state = SacState.from_tensors(tensors)
-        self.updates = manifest['updates']
+        self.updates, self.started_from = manifest['updates'], started_from
+        if self.config.start_from and self.updates and not started_from:
+            notes.append('start_from has no effect on an actor that has learned already')
         needed = ceil(self.updates / self.config.utd_ratio)
         return '; '.join([*notes, f'resumed {path} at {self.updates} updates; the next come with '
-                          f'more than {needed} online transitions'])
+                          f'more than {needed} transitions'])
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {name: value.numpy() for name, value in self.state.tensors().items()}
@@ -158,3 +197,8 @@ class Learner:
         std = np.maximum(seen.std(axis=0), MIN_STD)
         self.normalizer = Normalizer(seen.mean(axis=0).astype(np.float32),
                                      std.astype(np.float32))
+
+
+def _hidden(sizes: list[int]) -> str:
+    width = sizes[0] if len(set(sizes)) == 1 else sizes
+    return f'width {width} and depth {len(sizes)}'

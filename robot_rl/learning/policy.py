@@ -7,11 +7,13 @@ A test holds this forward pass against the learner's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import Contract
+from robot_rl.data.steps import Source
 from robot_rl.errors import UserError
 from robot_rl.learning.coverage import Coverage, read_coverage
 
@@ -19,6 +21,16 @@ LOG_STD_RANGE = (-5.0, 2.0)     # of the tanh-Gaussian actor, natural logarithm
 MAX_POLICY_BYTES = 64 << 20
 MAX_EXPLORERS = 64
 RENEWAL = 0.1       # chance per step of a new action of HeldRandom
+
+
+class Policy(Protocol):
+    """What acts in an episode."""
+
+    version: int
+    source: Source          # who chose the last action
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """Return an action (m,) for an observation (n,); the mode where rng is None."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class GaussianPolicy:
     high: np.ndarray            # (m,)
     manifest: dict              # kind, version, contract, normaliser, provenance
 
+    source = Source.POLICY
+
     @property
     def version(self) -> int:
         """Counts up with the learner's updates."""
@@ -52,6 +66,11 @@ class GaussianPolicy:
     def learned_stamp(self) -> int:
         """Stamp in ns of the last robot step that went into it, 0 where none did."""
         return self.manifest['provenance'].get('learned_stamp', 0)
+
+    @property
+    def informed(self) -> bool:
+        """Whether it knows more than chance: it was updated, or started from another policy."""
+        return self.version > 0 or bool(self.manifest['provenance'].get('started_from'))
 
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return an action, sampled with `rng`, or the mode where rng is None."""
@@ -76,6 +95,8 @@ class RandomPolicy:
     high: np.ndarray            # (m,)
     version: int = -1
 
+    source = Source.RANDOM
+
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return a uniform action; the middle of the range where rng is None."""
         if rng is None:
@@ -89,7 +110,7 @@ class HeldRandom:
     At 20 actions per second independent ones cancel each other; held ones go somewhere.
     """
 
-    version = -1
+    version, source = -1, Source.RANDOM
 
     def __init__(self, low: np.ndarray, high: np.ndarray, renewal: float = RENEWAL):
         self._random, self._renewal = RandomPolicy(low, high), renewal
@@ -115,6 +136,11 @@ class RandomTail:
         self.policy, self.random = policy, random
         self.version = policy.version
         self.left = int(rng.integers(1, horizon + 1))     # steps until the tail
+
+    @property
+    def source(self) -> Source:
+        """Who chose the last action."""
+        return (self.policy if self.left >= 0 else self.random).source
 
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return the explorer's action, or a random one in the tail."""

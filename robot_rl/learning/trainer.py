@@ -11,12 +11,14 @@ import threading
 import time
 import traceback
 
+from robot_rl.data.episode import SOURCES
 from robot_rl.data.episode_message import decode_episode
 from robot_rl.errors import UserError
 from robot_rl.learning.learner import Learner
+from robot_rl.learning.policy import decode_explorers
+from robot_rl.learning.robot_coverage import RobotCoverage
 
 CHUNK = 20                  # updates between looks at the queue
-HELD_OUT = 'evaluate'       # episodes of this mode measure the policy and are not learned from
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,24 @@ class Progress:
     updates_per_second: float = 0.0
     episodes_received: int = 0
     transitions_received: int = 0
-    transitions_trained_on: int = 0
-    transitions_prior: int = 0
+    transitions_trained_on: int = 0     # of the robot: online and explorers
+    transitions_explorers: int = 0
+    transitions_demos: int = 0
     owed: int = 0
     missing: int = 0                # episodes that the recorder has sent and that are not here
     refused: int = 0                # episodes that could not be decoded
+    warning: str = ''               # what a person should look at, with advice
+    started_from: str = ''
     metrics: tuple[tuple[str, float], ...] = ()
+    coverage: tuple[tuple[str, float], ...] = ()    # of the robot, beside the simulator's
 
 
 class Trainer:
     """Runs a learner in a thread.
 
-    `receive` takes an episode's bytes, `train` switches training, `save` asks for a checkpoint.
-    `on_actor(bytes)` and `on_note(text)` are called from the thread.
+    `receive` takes an episode's bytes, `receive_explorers` and `receive_sim_optimal` what the
+    simulator trained, `train` switches training, `save` asks for a checkpoint. `on_actor(bytes)`
+    and `on_note(text)` are called from the thread.
     """
 
     def __init__(self, learner: Learner, settings: TrainerSettings,
@@ -59,7 +66,7 @@ class Trainer:
         self._learner = learner
         self._settings = settings
         self._on_actor, self._on_note = on_actor, on_note
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[tuple[Callable[[bytes], None], bytes]] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._save_asked = False
@@ -71,6 +78,9 @@ class Trainer:
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
         self._saved = learner.updates
         self._rate, self._metrics, self._error = 0.0, {}, ''
+        self._coverage = RobotCoverage(learner.contract)
+        self._figures, self._warning = (), ''               # of the coverage
+        self._refusals: dict[str, str] = {}                 # artifact -> why it was refused
         self._thread = threading.Thread(target=self._run, name='trainer')
 
     def start(self) -> None:
@@ -79,9 +89,15 @@ class Trainer:
 
     def receive(self, data: bytes) -> None:
         """Queue an episode; called from any thread."""
-        if self.alive:
-            self._inbox.append(data)
-            self._wake.set()
+        self._put(self._take_episode, data)
+
+    def receive_explorers(self, data: bytes) -> None:
+        """Queue the explorers, for what they cover in the simulator; called from any thread."""
+        self._put(self._take_explorers, data)
+
+    def receive_sim_optimal(self, data: bytes) -> None:
+        """Queue the policy to start from; called from any thread."""
+        self._put(self._take_sim_optimal, data)
 
     def train(self, on: bool) -> None:
         """Switch training on or off; takes effect within a chunk of updates."""
@@ -104,6 +120,11 @@ class Trainer:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    def _put(self, take: Callable[[bytes], None], data: bytes) -> None:
+        if self.alive:
+            self._inbox.append((take, data))
+            self._wake.set()
 
     def _run(self) -> None:
         try:
@@ -128,21 +149,61 @@ class Trainer:
         self._report()
 
     def _take_inbox(self) -> None:
+        if not self._inbox:
+            return
         while self._inbox:
-            data = self._inbox.popleft()
-            try:
-                episode = decode_episode(data, self._learner.contract, 'topic transitions')
-            except UserError as error:
-                self._refused.add(hashlib.sha256(data).digest())
-                self._on_note(f'episode refused: {error}')
-                continue
-            if episode.session != self._session:
-                self._session, self._total = episode.session, 0
-            key = f'{episode.session}/{episode.name}'
-            self._total = max(self._total, episode.total)
-            self._received[key] = len(episode.transitions)
-            if episode.mode != HELD_OUT:
-                self._learner.add(key, episode.transitions, episode.stamp)
+            take, data = self._inbox.popleft()
+            take(data)
+        comparison = self._coverage.comparison
+        if comparison:
+            self._figures = tuple(comparison.figures().items())
+            warning, before = comparison.warning, self._warning
+            self._warning = warning
+            if warning and not before:
+                self._on_note(warning)
+
+    def _take_episode(self, data: bytes) -> None:
+        try:
+            episode = decode_episode(data, self._learner.contract, 'topic transitions')
+        except UserError as error:
+            self._refused.add(hashlib.sha256(data).digest())
+            self._on_note(f'episode refused: {error}')
+            return
+        if episode.session != self._session:
+            self._session, self._total = episode.session, 0
+        self._total = max(self._total, episode.total)
+        key = f'{episode.session}/{episode.name}'
+        if key in self._received:
+            return
+        self._received[key] = len(episode.transitions)
+        self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
+        if episode.mode in SOURCES:     # the others measure a policy and are held out
+            self._learner.add(key, episode.transitions, episode.stamp, SOURCES[episode.mode])
+
+    def _take_explorers(self, data: bytes) -> None:
+        try:
+            _, simulator = decode_explorers(data, self._learner.contract, 'topic explorers')
+        except UserError as error:
+            self._refuse('explorers', error)
+            return
+        self._refusals.pop('explorers', None)
+        self._coverage.certify(simulator)
+
+    def _take_sim_optimal(self, data: bytes) -> None:
+        if not self._learner.waiting:
+            return      # once per run: what is learned is never thrown away for another start
+        try:
+            self._learner.start_from(data, 'topic sim_optimal')
+        except UserError as error:
+            self._refuse('sim_optimal', error)
+            return
+        self._refusals.pop('sim_optimal', None)
+        self._save_asked = True     # a killed learner takes up this one, whatever comes by then
+        self._on_note('the actor starts from the sim-optimal policy')
+
+    def _refuse(self, artifact: str, error: UserError) -> None:
+        self._refusals[artifact] = f'refused: {error}'
+        self._on_note(self._refusals[artifact])
 
     def _train(self, count: int) -> None:
         started = time.perf_counter()
@@ -153,6 +214,8 @@ class Trainer:
     def _publish_if_due(self, owed: int) -> None:
         """Publish every so often while behind, and always when all that came is learned from."""
         learner = self._learner
+        if learner.waiting:
+            return      # what would be published has nothing of the policy that was asked for
         if not owed:
             learner.learned_stamp = learner.newest_stamp
         periodic = learner.updates - self._published >= self._settings.publish_period
@@ -181,13 +244,18 @@ class Trainer:
         learner = self._learner
         here = sum(key.startswith(f'{self._session}/') for key in self._received)
         text = 'paused' if not self.training else 'training' if learner.owed else 'waiting'
-        if learner.updates == 0 and self.training and not learner.owed:
+        if learner.waiting:
+            text = f'waiting for {learner.config.start_from}'
+        elif learner.updates == 0 and self.training and not learner.owed:
             text = f'collecting {learner.config.start_transitions} transitions'
+        warnings = [*self._refusals.values(), *filter(None, [self._warning])]
         self.progress = Progress(
             text=self._error or text, error=self._error, updates=learner.updates,
             updates_per_second=self._rate, episodes_received=len(self._received),
             transitions_received=sum(self._received.values()),
-            transitions_trained_on=len(learner.sources['online']),
-            transitions_prior=len(learner.sources['prior']), owed=learner.owed,
+            transitions_trained_on=learner.collected,
+            transitions_explorers=len(learner.sources['explorers']),
+            transitions_demos=len(learner.sources['demos']), owed=learner.owed,
             missing=max(0, self._total - here - len(self._refused)), refused=len(self._refused),
-            metrics=tuple(self._metrics.items()))
+            warning='; '.join(warnings), started_from=learner.started_from,
+            metrics=tuple(self._metrics.items()), coverage=self._figures)

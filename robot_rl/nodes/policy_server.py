@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
+from robot_rl.agenda import Agenda, Answer
+from robot_rl.casting import Casting, MODES
 from robot_rl.contract import load_contract
-from robot_rl.data.steps import Mode
 from robot_rl.errors import UserError
 from robot_rl.observation import Assembler
-from robot_rl.pacing import Pacer
-from robot_rl.policies import PolicyShelf
+from robot_rl.policies import PolicyShelf, TOPICS
 from robot_rl.rollout import Rollout, Tick
-from robot_rl.ros.codecs import action_message, interface_class, status_values, step_message
+from robot_rl.ros.codecs import (action_message, bytes_message, interface_class, status_values,
+                                 step_message)
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
@@ -39,21 +41,35 @@ class Phase(Enum):
     SETTLING = 'settling'
 
 
+STARTING = (Phase.RESETTING, Phase.WAITING)
+LEVELS = {'stop': WARN, 'policy_refused': WARN, 'policy_late': WARN, 'evaluation_ended': WARN,
+          'reset': ERROR}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Parameters of policy_server."""
 
     contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    mode: str = parameter('learn', 'Who acts in the next episodes', live=True,
-                          choices=[mode.name.lower() for mode in Mode])
-    seed: int = parameter(0, 'Seed of random actions and of sampling', low=0)
+    mode: str = parameter('learn', 'Who acts in the next episodes', live=True, choices=MODES)
+    seed: int = parameter(0, 'Seed of random actions, of sampling and of who explores', low=0)
     lockstep: bool = parameter(False, 'Act on every complete observation, not by timer')
     autostart: bool = parameter(True, 'Configure and activate at start')
     run_episodes: int = parameter(0, 'Episodes after which ~/run ends by itself; 0: never',
                                   low=0, live=True)
+    random_tail: bool = parameter(
+        True, 'An explorer acts up to a random step, random actions after it', live=True)
+    explore_fraction: float = parameter(
+        1.0, 'Share of the episodes of mode mixed that explore, at the start',
+        low=0.0, high=1.0, live=True)
+    explore_least: float = parameter(0.1, 'The same at the end', low=0.0, high=1.0, live=True)
+    explore_episodes: int = parameter(
+        200, 'Episodes of mode mixed from the start to the end', low=1, live=True)
+    evaluation_episodes: int = parameter(
+        20, 'Episodes of each policy in ~/evaluate_and_keep', low=1, live=True)
     max_policy_lag: int = parameter(
-        -1, 'In mode learn, episodes the actor may be behind before the next one waits; -1: never',
-        low=-1, high=1000, live=True)
+        -1, 'In modes learn and mixed, episodes the actor may be behind before the next one '
+        'waits; -1: never', low=-1, high=1000, live=True)
     policy_wait: float = parameter(20.0, 'Longest such wait, s', low=0.0, high=3600.0, live=True)
     reset_timeout: float = parameter(30.0, 'Longest reset of the world, s', low=0.1, high=3600.0)
     observation_timeout: float = parameter(
@@ -69,19 +85,18 @@ class PolicyServer(ManagedNode):
         self._live = Parameters(self, Settings)
         self.contract = load_contract(self.settings.contract)
         self._policies = PolicyShelf(self.contract)
-        self._running = False           # ~/run: start the next episode when this one ends
-        self._left = 0                  # episodes until that ends by itself; 0: it does not
-        self._stopped = ''              # latched reason, until ~/clear_stop
+        self._casting = Casting(self.contract, self._policies)
+        self._agenda = Agenda(self._casting, self._event)
         self._label = ''                # a person's success or failure for this episode
         self._phase, self._phase_since = Phase.INACTIVE, time.monotonic()
         self._assembler = Assembler(self.contract)
-        self._pacer = Pacer()
         self._rollout: Rollout | None = None
         self._reset = None              # future of the reset service
         self._after = 0                 # ns, only newer observations may start the episode
         self._episodes = 0
         self._last_end: dict = {}
-        self._event = EventPublisher(self)
+        self._events = EventPublisher(self)
+        self._kept = self.create_publisher(UInt8MultiArray, '~/kept', LATCHED)
         self._health = HealthReporter(self, self._describe)
         if self.settings.autostart:
             self.autostart()
@@ -91,18 +106,25 @@ class PolicyServer(ManagedNode):
         """The current parameters."""
         return self._live.settings
 
+    @property
+    def _active(self) -> bool:
+        return self._phase is not Phase.INACTIVE
+
     def configure(self) -> None:
         """Create topics, services and timers; warm up."""
         action, episode = self.contract.action, self.contract.episode
         for index, entry in enumerate(self.contract.observations):
             self.make('subscription', interface_class(entry.type), entry.topic,
                       lambda message, index=index: self._on_observation(index, message), SENSOR)
-        self.make('subscription', UInt8MultiArray, 'actor', self._on_actor, LATCHED)
+        for topic in TOPICS:
+            self.make('subscription', UInt8MultiArray, topic, partial(self._on_policy, topic),
+                      LATCHED)
         # Not the latched past: a verdict is on the episode that runs now.
         self.make('subscription', DiagnosticArray, 'labels', self._on_label, STREAM)
         self._action = self.make('publisher', interface_class(action.type), action.topic, COMMAND)
         self._steps = self.make('publisher', Float64MultiArray, '~/steps', STREAM)
         self.make('service', SetBool, '~/run', self._on_run)
+        self.make('service', Trigger, '~/evaluate_and_keep', self._on_evaluate_and_keep)
         self.make('service', Trigger, '~/stop', self._on_stop)
         self.make('service', Trigger, '~/clear_stop', self._on_clear_stop)
         if episode.reset_service:
@@ -119,7 +141,7 @@ class PolicyServer(ManagedNode):
         action = np.zeros(len(self.contract.action.layout))
         self.contract.judge(observation, action, observation)
         self.contract.is_success(observation)
-        self._policies.take(Mode.RANDOM).act(observation, np.random.default_rng(0))
+        self._casting.random.act(observation, np.random.default_rng(0))
 
     def activate(self) -> None:
         """Allow episodes."""
@@ -127,12 +149,13 @@ class PolicyServer(ManagedNode):
 
     def deactivate(self, reason: str) -> None:
         """End the episode with the stop action."""
-        self._running = False
+        self._agenda.end(reason)
         self._abort(reason)
         self._enter(Phase.INACTIVE)
 
     def close(self) -> None:
         """Stop the robot before the process ends."""
+        self._agenda.end('shutdown')
         self._abort('shutdown')
 
     # Inputs.
@@ -143,11 +166,11 @@ class PolicyServer(ManagedNode):
         if self.settings.lockstep and self._assembler.complete():
             self._tick()
 
-    def _on_actor(self, message: UInt8MultiArray) -> None:
+    def _on_policy(self, topic: str, message: UInt8MultiArray) -> None:
         try:
-            self._policies.offer(bytes(message.data), 'topic actor')
+            self._policies.offer(bytes(message.data), topic)
         except UserError as error:
-            self._event('policy_refused', WARN, reason=error)
+            self._event('policy_refused', reason=error)
 
     def _on_label(self, message: DiagnosticArray) -> None:
         if self._phase is not Phase.RUNNING:
@@ -159,46 +182,36 @@ class PolicyServer(ManagedNode):
                 self._abort('discard')
 
     def _on_run(self, request, response):
-        refused = ''
-        if request.data and self._stopped:
-            refused = f'stopped: {self._stopped}; call clear_stop first'
-        elif request.data and self._phase is Phase.INACTIVE:
-            refused = 'not active'
-        self._running = request.data and not refused
+        answer = self._agenda.run(request.data, self.settings, self._active)
         if not request.data:
             self._cancel_start()
-        self._left = self.settings.run_episodes
-        response.success = not refused
-        response.message = refused or ('running' if request.data else 'ends after this episode')
-        return response
+        return _answered(response, answer)
+
+    def _on_evaluate_and_keep(self, request, response):
+        busy = self._phase in (*STARTING, Phase.RUNNING)
+        return _answered(response, self._agenda.evaluate_and_keep(self.settings, self._active,
+                                                                  busy))
 
     def _on_stop(self, request, response):
-        self._stopped, self._running = 'operator', False
-        self._event('stop', WARN, reason=self._stopped)
-        self._abort(f'stop: {self._stopped}')
-        response.success, response.message = True, 'stopped until clear_stop'
-        return response
+        answer = self._agenda.stop('operator')
+        self._abort(f'stop: {self._agenda.stopped}')
+        return _answered(response, answer)
 
     def _on_clear_stop(self, request, response):
-        response.success = bool(self._stopped)
-        response.message = f'cleared: {self._stopped}' if self._stopped else 'was not stopped'
-        if self._stopped:
-            self._event('clear_stop', reason=self._stopped)
-        self._stopped = ''
-        return response
+        return _answered(response, self._agenda.clear_stop())
 
     # Episodes: idle -> resetting -> waiting -> running -> settling -> idle.
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._phase_since = phase, time.monotonic()
-        if phase is Phase.IDLE and not self._running:
+        if phase is Phase.IDLE and not self._agenda.running:
             self._health.publish()
 
     def _watch(self) -> None:
         """Move on what no observation moves: starts, resets, and silence."""
         waited = time.monotonic() - self._phase_since
         if self._phase is Phase.IDLE:
-            if self._running and self._may_start(waited):
+            if self._agenda.may_start(self.settings, waited):
                 self._begin_reset()
         elif self._phase is Phase.RESETTING:
             if waited > self.settings.reset_timeout:
@@ -207,23 +220,6 @@ class PolicyServer(ManagedNode):
             self._abort('observation_timeout')
             if self._phase is not Phase.INACTIVE:
                 self._enter(Phase.IDLE)
-
-    def _may_start(self, waited: float) -> bool:
-        """Whether there is a policy to run that has learned from enough of what was recorded."""
-        if self.mode is not Mode.LEARN:
-            return self._policies.has(self.mode)
-        version, learned = self._policies.newest
-        if self._pacer.may_start(self.settings.max_policy_lag, version, learned):
-            return True
-        if waited > self.settings.policy_wait:
-            self._pacer.give_up(version)
-            self._event('policy_late', WARN, waited=f'{waited:.1f} s', policy_version=version)
-        return False
-
-    @property
-    def mode(self) -> Mode:
-        """Who acts in the next episode."""
-        return Mode[self.settings.mode.upper()]
 
     def _begin_reset(self) -> None:
         self._after = self._now()
@@ -248,8 +244,8 @@ class PolicyServer(ManagedNode):
             self._tick()
 
     def _reset_failed(self, reason: str) -> None:
-        self._event('reset', ERROR, reason=reason)
-        self._running = False
+        self._event('reset', reason=reason)
+        self._agenda.end(reason)
         self._enter(Phase.IDLE)
 
     def _now(self) -> int:
@@ -265,7 +261,9 @@ class PolicyServer(ManagedNode):
             self._enter(Phase.IDLE)
         elif self._phase is Phase.WAITING and self._assembler.newest > self._after:
             reading = self._assembler.take(self._now())
-            if not reading.stale:
+            if self._agenda.missing(self.settings):     # the mode was changed during the reset
+                self._cancel_start()
+            elif not reading.stale:
                 self._begin_episode()
                 self._send(self._rollout.tick(reading))
         elif self._phase is Phase.RUNNING:
@@ -275,9 +273,9 @@ class PolicyServer(ManagedNode):
 
     def _begin_episode(self) -> None:
         """Take the newest policy, between episodes only, and start."""
-        mode, policy = self.mode, self._policies.take(self.mode)
         self._episodes += 1
         self._label = ''
+        mode, policy = self._agenda.cast(self.settings, self._episodes)
         self._rollout = Rollout(self.contract, policy, mode, self._episodes, self.settings.seed)
         self._event('start', episode=self._episodes, mode=mode.name.lower(),
                     policy_version=policy.version)
@@ -290,7 +288,7 @@ class PolicyServer(ManagedNode):
         self._cancel_start()
 
     def _cancel_start(self) -> None:
-        if self._phase in (Phase.RESETTING, Phase.WAITING):
+        if self._phase in STARTING:
             self._enter(Phase.IDLE)
 
     def _send(self, tick: Tick) -> None:
@@ -301,33 +299,40 @@ class PolicyServer(ManagedNode):
                                             1.0 / contract.control_rate))
         if not tick.ended:
             return
-        if step.mode is Mode.LEARN and step.index:
-            self._pacer.ended(step.stamp)
         self._last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
                           'success': step.success, 'mode': step.mode.name.lower(),
                           'policy_version': step.policy_version}
         self._event('end', **self._last_end)
         self._rollout = None
-        self._left -= 1
-        self._running = self._running and self._left != 0
+        kept = self._agenda.ended(tick)
+        if kept:
+            self._kept.publish(bytes_message(kept.artifact.data))
         # A lockstep simulator answers the stop action with one more step: see it before the
         # reset, so that the first observation after the reset is the only newer one.
         self._enter(Phase.SETTLING if self.settings.lockstep else Phase.IDLE)
+
+    def _event(self, kind: str, **values) -> None:
+        self._events(kind, LEVELS.get(kind, OK), **values)
 
     def _describe(self) -> Health:
         values = {'episodes': self._episodes, 'policy_version': self._policies.version,
                   'newest_policy': self._policies.newest[0],
                   'policy_swaps': self._policies.swaps, 'contract': self.contract.hash}
+        values |= self._agenda.figures(self.settings)
         values |= {f'last_{key}': value for key, value in self._last_end.items()}
         values |= {f'refused_{name}': why for name, why in self._assembler.refused.items()}
-        if self._stopped:
-            return Health(f'stopped: {self._stopped}; call clear_stop', values, ERROR)
-        text = f'{self.settings.mode}: {self._phase.value}'
-        if self._phase is Phase.IDLE and self._running:
-            text += ', waiting for the actor or the reset service'
+        if self._agenda.stopped:
+            return Health(f'stopped: {self._agenda.stopped}; call clear_stop', values, ERROR)
+        text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE)
+        text += f': {self._phase.value}' + (f', {waits}' if waits else '')
         if self._phase is Phase.WAITING:
             text += f': {self._assembler.stale(self._now()) or "the world stands still"}'
         return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
+
+
+def _answered(response, answer: Answer):
+    response.success, response.message = answer
+    return response
 
 
 def main() -> int:

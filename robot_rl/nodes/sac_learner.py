@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 import sys
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from robot_rl.contract import load_contract
 from robot_rl.data.bag import bag_transitions, find_bags
 from robot_rl.errors import UserError
@@ -35,15 +37,22 @@ class Settings:
     checkpoint_period: int = parameter(2000, 'Updates between checkpoints', low=1)
     keep_checkpoints: int = parameter(3, 'Checkpoints kept', low=2, high=1000)
     publish_period: int = parameter(500, 'Updates between actors while behind', low=1)
-    prior_bags: tuple = parameter(('',), 'Folders of earlier bags to learn from as well')
+    demo_bags: tuple = parameter(
+        ('',), 'Folders of demonstrations, or of bags of earlier sessions')
+    start_from: str = parameter('', 'Policy that the actor starts from; empty: random parameters',
+                                choices=('', 'sim_optimal'))
     autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
-    utd_ratio: float = parameter(1.0, 'Critic updates per online transition', low=0.01, high=100.0)
+    utd_ratio: float = parameter(1.0, 'Critic updates per transition of the robot',
+                                 low=0.01, high=100.0)
     batch: int = parameter(256, 'Transitions per update', low=1, high=65536)
     start_transitions: int = parameter(1000, 'Transitions before the first update', low=1)
-    online_weight: float = parameter(1.0, 'Share of online transitions in a batch', low=0.0)
-    prior_weight: float = parameter(1.0, 'Share of prior bags in a batch', low=0.0)
+    online_weight: float = parameter(1.0, "Share of the learner's own episodes in a batch",
+                                     low=0.0)
+    explorers_weight: float = parameter(1.0, "Share of the explorers' episodes in a batch",
+                                        low=0.0)
+    demo_weight: float = parameter(1.0, 'Share of demo_bags in a batch', low=0.0)
     width: int = parameter(256, 'Units per hidden layer', low=8, high=4096)
     depth: int = parameter(2, 'Hidden layers', low=1, high=8)
     critics: int = parameter(2, 'Critics in the ensemble', low=1, high=64)
@@ -70,8 +79,8 @@ class SacLearner(Node):
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
         folder = Path(settings.checkpoint_dir)
         self.get_logger().info(learner.resume(folder))
-        for root in filter(None, settings.prior_bags):
-            self._load_prior(learner, Path(root))
+        for root in filter(None, settings.demo_bags):
+            self._load_demos(learner, Path(root))
         self._actor = self.create_publisher(UInt8MultiArray, 'actor', LATCHED)
         self._trainer = Trainer(
             learner, TrainerSettings(folder, settings.publish_period,
@@ -81,7 +90,9 @@ class SacLearner(Node):
         self._trainer.start()
         self._republish = self.create_client(Trigger, 'republish')
         self._asked_at_start = False
-        self.create_subscription(UInt8MultiArray, 'transitions', self._on_transitions, STREAM)
+        self._hand_on('transitions', self._trainer.receive, STREAM)
+        self._hand_on('explorers', self._trainer.receive_explorers, LATCHED)
+        self._hand_on('sim_optimal', self._trainer.receive_sim_optimal, LATCHED)
         self.create_service(SetBool, '~/train', self._on_train)
         self.create_service(Trigger, '~/save_checkpoint', self._on_save)
         self._health = HealthReporter(self, self._describe)
@@ -89,17 +100,18 @@ class SacLearner(Node):
         self._first = self.create_timer(0.1, self._ask_at_start, clock=wall)
         self.create_timer(ASK_AGAIN, self._ask_for_missing, clock=wall)
 
-    def _load_prior(self, learner: Learner, root: Path) -> None:
+    def _load_demos(self, learner: Learner, root: Path) -> None:
         bags = find_bags(root)
         if not bags:
-            raise UserError(f'{root}: prior_bags: expected rosbag2 folders below it, found none')
+            raise UserError(f'{root}: demo_bags: expected rosbag2 folders below it, found none')
         for bag in bags:
-            learner.add_prior(bag_transitions(bag, learner.contract))
+            learner.add_demos(bag_transitions(bag, learner.contract))
         self.get_logger().info(
-            f'{len(learner.sources["prior"])} prior transitions from {len(bags)} bags in {root}')
+            f'{len(learner.sources["demos"])} demo transitions, with {len(bags)} bags in {root}')
 
-    def _on_transitions(self, message: UInt8MultiArray) -> None:
-        self._trainer.receive(bytes(message.data))
+    def _hand_on(self, topic: str, receive: Callable[[bytes], None], qos: QoSProfile) -> None:
+        self.create_subscription(UInt8MultiArray, topic,
+                                 lambda message: receive(bytes(message.data)), qos)
 
     def _ask_at_start(self) -> None:
         """Ask once for all that was recorded before this learner was there."""
@@ -130,11 +142,14 @@ class SacLearner(Node):
     def _describe(self) -> Health:
         progress = self._trainer.progress
         values = {item.name: getattr(progress, item.name) for item in fields(progress)
-                  if item.name not in ('text', 'error', 'metrics')}
+                  if item.name not in ('text', 'error', 'metrics', 'coverage')}
         values['updates_per_second'] = f'{progress.updates_per_second:.1f}'
         values |= {key: f'{value:.4g}' for key, value in progress.metrics}
-        level = ERROR if progress.error else WARN if progress.missing else OK
-        return Health(progress.text, values, level)
+        values |= {key: value if isinstance(value, int) else f'{value:.4g}'
+                   for key, value in progress.coverage}
+        level = ERROR if progress.error else WARN if progress.missing or progress.warning else OK
+        text = '; '.join(filter(None, (progress.text, progress.warning)))
+        return Health(text, values, level)
 
     def close(self) -> None:
         """Write a last checkpoint and end the thread."""

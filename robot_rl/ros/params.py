@@ -58,7 +58,7 @@ class Parameters:
             return ''
         choices = item.metadata['choices']
         if choices and value not in choices:
-            return f'{name}: expected one of {", ".join(choices)}, found {value!r}'
+            return f'{name}: expected one of {_listed(choices)}, found {value!r}'
         return ''
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
@@ -79,9 +79,13 @@ def _plain(value):
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
+def _listed(choices: tuple[str, ...]) -> str:
+    return ', '.join(choice or "''" for choice in choices)
+
+
 def _descriptor(item) -> ParameterDescriptor:
     data = item.metadata
-    choices = ', '.join(data['choices'])
+    choices = _listed(data['choices'])
     descriptor = ParameterDescriptor(
         description=data['description'], read_only=not data['live'],
         additional_constraints=f'one of {choices}' if choices else '')

@@ -45,7 +45,8 @@ def test_an_episode_of_another_contract_is_refused(record, contract, make_contra
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('kind', 'gaussian'), ('name', 3), ('sequence', '1'), ('sequence', True), ('total', None),
-    ('stamp', 1.5), ('mode', None), ('label', []), ('session', {}), ('policy_version', 'x')])
+    ('stamp', 1.5), ('mode', None), ('mode', 'fly'), ('label', []), ('session', {}),
+    ('policy_version', 'x')])
 def test_a_header_of_another_type_is_refused(forge, contract, name, value):
     with pytest.raises(UserError, match=f'^x: {name}: expected'):
         decode_episode(forge(**{name: value}), contract, 'x')

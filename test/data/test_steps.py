@@ -5,7 +5,7 @@ import pytest
 from recording import make_step, step_bytes, step_message
 from robot_rl.data import cdr
 from robot_rl.data.bag import decode_step
-from robot_rl.data.steps import BadStep, Status, step_from_message, STEPS_TYPE
+from robot_rl.data.steps import BadStep, Mode, Status, step_from_message, STEPS_TYPE
 from robot_rl.fields import BadMessage
 
 
@@ -18,6 +18,20 @@ def test_a_step_survives_the_wire_exactly(contract):
     found = decode_step(step_bytes(step), contract)
     for name, value in vars(step).items():
         assert np.array_equal(getattr(found, name), value), name
+
+
+@pytest.mark.parametrize('mode', Mode)
+def test_every_mode_survives_the_wire(mode, contract):
+    assert decode_step(step_bytes(make_step(3, mode=mode)), contract).mode is mode
+
+
+def test_the_numbers_of_the_modes_are_those_of_bags_already_written():
+    assert {mode.name: mode.value for mode in Mode} == {
+        'RANDOM': 0, 'LEARN': 1, 'EVALUATE': 2, 'EXPLORE': 3, 'TRANSFER': 4}
+
+
+def test_the_modes_that_measure_a_policy_are_greedy():
+    assert [mode for mode in Mode if mode.greedy] == [Mode.EVALUATE, Mode.TRANSFER]
 
 
 def test_nanoseconds_of_the_stamp_survive_float64():

@@ -150,6 +150,7 @@ def damaged(**changes) -> dict:
     damaged(cells=[10_000]), damaged(cells=[-1]), damaged(cells=[1 << 70]), damaged(cells='x'),
     damaged(cells=[0.5]), damaged(moment=[[1.0]]), damaged(moment=(-np.eye(4)).tolist()),
     damaged(moment=np.tri(4).tolist()), damaged(names=['a'] * 4), damaged(std=[0.0] * 4),
+    damaged(std=[1e-9] * 4), damaged(mean=[1e39] * 4),
     damaged(std=[1.0, 1.0, 1.0, float('nan')]), damaged(low=[1e9] * 4), damaged(mean=[0.0])])
 def test_a_damaged_certificate_is_refused_naming_the_source(numbers):
     with pytest.raises(UserError, match='x: coverage: not a certificate of this contract'):

@@ -66,9 +66,37 @@ def test_updates_are_owed_per_online_transition_and_paid_by_training(ratio, owed
     assert found.owed == owed - 5 + 10 * ratio
 
 
-def test_prior_transitions_count_for_the_start_but_owe_no_updates():
+def test_explorers_owe_updates_as_the_learners_own_episodes_do():
     found = learner()
-    found.add_prior(transitions(1000))
+    found.add('a', transitions(15), 1)
+    found.add('b', transitions(25), 2, 'explorers')
+    assert (len(found.sources['online']), len(found.sources['explorers'])) == (15, 25)
+    assert found.collected == found.owed == 40
+    assert found.newest_stamp == 2 and found.episodes == {'a': 15, 'b': 25}
+
+
+def test_a_batch_has_equal_shares_of_the_three_sources(monkeypatch):
+    found, drawn = learner(replace(FEW, batch=30)), []
+    for source, reward in (('online', 1.0), ('explorers', 2.0), ('demos', 3.0)):
+        sent = transitions(10 * int(reward))
+        sent.reward[:] = reward
+        if source == 'demos':
+            found.add_demos(sent)
+        else:
+            found.add(source, sent, 1, source)
+    update = found.sac.update
+
+    def look(state, batch, *rest):
+        drawn.append(batch.reward)
+        return update(state, batch, *rest)
+    monkeypatch.setattr(found.sac, 'update', look)
+    found.train(3)
+    assert all(torch.bincount(reward.long()).tolist() == [0, 10, 10, 10] for reward in drawn)
+
+
+def test_demos_count_for_the_start_but_owe_no_updates():
+    found = learner()
+    found.add_demos(transitions(1000))
     assert found.owed == 0
     found.add('a', transitions(3), 1)
     assert found.owed == 3
@@ -77,7 +105,7 @@ def test_prior_transitions_count_for_the_start_but_owe_no_updates():
 def test_nothing_is_owed_where_no_source_may_be_sampled():
     found = fed(online_weight=0.0)
     assert found.owed == 0
-    found.add_prior(transitions(10))
+    found.add_demos(transitions(10))
     assert found.owed == 40
     found.train(1)
 
@@ -206,6 +234,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
     lambda arrays, manifest: arrays.update(target=np.zeros((2, 3), np.float32)),
     lambda arrays, manifest: arrays.update({'actor.value': arrays['actor.value'].astype(float)}),
     lambda arrays, manifest: manifest.pop('updates'),
+    lambda arrays, manifest: manifest.update(started_from=3),
     lambda arrays, manifest: manifest.pop('sac')])
 def test_a_checkpoint_that_is_not_this_learners_is_refused_before_anything_changes(
         tmp_path, change):
@@ -219,6 +248,115 @@ def test_a_checkpoint_that_is_not_this_learners_is_refused_before_anything_chang
     with pytest.raises(UserError, match=str(path)):
         found.resume(tmp_path)
     assert found.actor() == before
+
+
+def trained(**sac) -> bytes:
+    """Return an actor as the simulator would give it: learned, with a normaliser of its own."""
+    found = learner(replace(FEW, seed=9), replace(SMALL, **sac))
+    found.add('sim', transitions(60, 5, scale=4.0), 1)
+    found.train(8)
+    return found.actor()
+
+
+WARM = replace(FEW, start_from='sim_optimal')
+
+
+def test_a_learner_that_starts_from_a_policy_owes_nothing_until_it_comes():
+    found = learner(WARM)
+    found.add('a', transitions(40), 1)
+    assert (found.waiting, found.owed) == (True, 0)
+    found.start_from(trained(), 'x')
+    assert (found.waiting, found.owed) == (False, 40)
+
+
+def test_it_starts_with_the_policys_actor_and_normalizer_bit_for_bit():
+    found, data = learner(WARM), trained()
+    fresh = found.state
+    found.start_from(data, 'x')
+    mine, given = (decode_policy(one, REACH, 'x') for one in (found.actor(), data))
+    for (weight, bias), (expected_weight, expected_bias) in zip(mine.layers, given.layers,
+                                                                strict=True):
+        assert np.array_equal(weight, expected_weight) and np.array_equal(bias, expected_bias)
+    assert np.array_equal(mine.normalizer.mean, given.normalizer.mean)
+    assert np.array_equal(mine.normalizer.std, given.normalizer.std)
+    assert not found.state.actor.mean.any() and not found.state.actor.square.any()
+    assert found.state.critic is fresh.critic and mine.version == 0
+
+
+def test_the_policys_normalizer_stays_when_training_begins():
+    found, data = learner(WARM), trained()
+    found.start_from(data, 'x')
+    found.add('a', transitions(40, scale=50.0), 1)
+    found.train(1)
+    assert np.array_equal(found.normalizer.mean, decode_policy(data, REACH, 'x').normalizer.mean)
+
+
+def test_an_actor_keeps_to_the_policy_until_its_first_actor_update():
+    found, data = learner(WARM, replace(SMALL, actor_period=20)), trained()
+    found.start_from(data, 'x')
+    found.add('a', transitions(40), 1)
+    start = found.state.actor.value
+    found.train(19)
+    assert found.state.actor.value is start
+    found.train(1)
+    assert not torch.equal(found.state.actor.value, start)
+
+
+@pytest.mark.parametrize(('sac', 'said'), [
+    ({'width': 24}, 'expected width 16 and depth 2, found width 24 and depth 2; set width'),
+    ({'depth': 3}, 'expected width 16 and depth 2, found width 16 and depth 3; set width')])
+def test_a_policy_of_other_sizes_is_refused_and_the_learner_waits_on(sac, said):
+    found = learner(WARM)
+    before = found.actor()
+    with pytest.raises(UserError, match=f'^topic x: {said}'):
+        found.start_from(trained(**sac), 'topic x')
+    assert found.waiting and found.actor() == before
+
+
+def test_what_an_actor_started_from_is_told_and_outlives_a_restart(tmp_path):
+    first = learner(WARM)
+    first.start_from(trained(), 'x')
+    first.add('a', transitions(40), 1)
+    first.train(7)
+    first.save(tmp_path, keep=2)
+    for config in (WARM, FEW):
+        resumed = learner(config)
+        resumed.resume(tmp_path)
+        assert not resumed.waiting
+        assert decode_policy(resumed.actor(), REACH, 'x').manifest['provenance'][
+            'started_from'] == 'sim_optimal'
+        resumed.add('a', transitions(40), 1)
+        resumed.train(3)
+    first.train(3)
+    assert resumed.state.actor.value.equal(first.state.actor.value)
+
+
+def test_a_start_that_was_saved_before_the_first_update_is_not_lost(tmp_path):
+    first, data = learner(WARM), trained()
+    first.start_from(data, 'x')
+    first.save(tmp_path, keep=2)
+    resumed = learner(WARM)
+    resumed.resume(tmp_path)
+    assert not resumed.waiting and resumed.actor() == first.actor()
+    resumed.add('a', transitions(40), 1)
+    resumed.train(1)
+    assert np.array_equal(resumed.normalizer.mean, first.normalizer.mean)
+
+
+def test_an_actor_that_started_from_nothing_says_so():
+    assert decode_policy(fed().actor(), REACH, 'x').manifest['provenance']['started_from'] == ''
+
+
+def test_a_checkpoint_from_before_there_were_starts_is_taken_up(tmp_path):
+    found = fed()
+    found.train(4)
+    path = found.save(tmp_path, keep=2)
+    arrays, manifest = unpack(path.read_bytes(), 'x')
+    del manifest['started_from']
+    path.write_bytes(pack(arrays, manifest))
+    resumed = learner(WARM)
+    assert 'start_from has no effect' in resumed.resume(tmp_path)
+    assert (resumed.updates, resumed.started_from, resumed.waiting) == (4, '', False)
 
 
 def greedy_success(seed: int, contract=REACH, steps: int = 2000) -> float:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
+from robot_rl.data.steps import Source
 from robot_rl.errors import Mismatch, UserError
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.policy import (decode_policy, encode_gaussian, GaussianPolicy,
-                                      MAX_POLICY_BYTES, Normalizer, RandomPolicy)
+                                      HeldRandom, MAX_POLICY_BYTES, Normalizer, RandomPolicy,
+                                      RandomTail)
 from robot_rl.learning.sac import SacConfig
 import torch
 
@@ -93,6 +95,32 @@ def test_a_random_policy_covers_the_range_and_evaluates_to_its_middle():
     assert (found >= [-1, 0]).all() and (found <= [1, 4]).all()
     assert np.allclose(found.mean(0), [0, 2], atol=0.2)
     assert policy.act(np.zeros(1), None).tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(('version', 'provenance', 'informed'), [
+    (0, {}, False), (0, {'started_from': ''}, False), (0, {'started_from': None}, False),
+    (0, {'started_from': 'sim_optimal'}, True), (1, {}, True)])
+def test_a_policy_knows_more_than_chance_once_updated_or_started_from_another(
+        version, provenance, informed):
+    data = artifact(version=version, provenance=provenance)
+    assert decode_policy(data, REACH, 'x').informed is informed
+
+
+def test_every_policy_says_who_chooses_its_actions():
+    low, high = REACH.action.low, REACH.action.high
+    assert decode_policy(artifact(), REACH, 'x').source is Source.POLICY
+    assert RandomPolicy(low, high).source is HeldRandom(low, high).source is Source.RANDOM
+
+
+def test_a_random_tail_says_who_chose_the_last_action():
+    rng, action = np.random.default_rng(0), REACH.action
+    policy = RandomTail(decode_policy(artifact(), REACH, 'x'),
+                        HeldRandom(action.low, action.high), 5, rng)
+    policy.left, sources = 2, []
+    for _ in range(4):
+        policy.act(np.zeros(N), rng)
+        sources.append(policy.source)
+    assert sources == [Source.POLICY, Source.POLICY, Source.RANDOM, Source.RANDOM]
 
 
 def zeros(*shape, dtype=np.float32):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import queue
 import time
 
+from made_policies import explorers
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
@@ -11,12 +12,14 @@ from robot_rl.data.episode import EpisodeRecord
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.learner import Learner, LearnerConfig
-from robot_rl.learning.policy import decode_policy
+from robot_rl.learning.policy import decode_explorers, decode_policy
 from robot_rl.learning.sac import SacConfig
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 
 REACH = load_contract('reach')
 LENGTH = 10     # transitions of an episode
+EXPLORERS = explorers(REACH, (0.5, -0.5))
+CERTIFICATE = decode_explorers(EXPLORERS, REACH, 'made')[1]
 
 
 def episode(number: int, total: int = 0, session: str = 's', mode: str = 'learn',
@@ -32,15 +35,19 @@ def episode(number: int, total: int = 0, session: str = 's', mode: str = 'learn'
         1000 * number, mode, 0), contract)
 
 
+def sim_optimal(width: int = 8) -> bytes:
+    return Learner(REACH, LearnerConfig(seed=5), SacConfig(width=width)).actor()
+
+
 class Training:
     """A trainer under test: its actors are a queue to wait on, its notes a list."""
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, start_from: str = '', **settings):
         self.folder = folder
         self.actors: queue.Queue = queue.Queue()
         self.notes: list[str] = []
-        self.learner = Learner(REACH, LearnerConfig(start_transitions=20, batch=16),
-                               SacConfig(width=8))
+        self.learner = Learner(REACH, LearnerConfig(
+            start_transitions=20, batch=16, start_from=start_from), SacConfig(width=8))
         self.trainer = Trainer(self.learner, TrainerSettings(folder, **settings),
                                self.actors.put, self.notes.append)
 
@@ -120,14 +127,154 @@ def test_it_collects_before_it_trains(start):
     assert progress.text == 'collecting 20 transitions' and progress.updates == 0
 
 
-def test_evaluation_episodes_are_received_but_held_out(start):
+def test_episodes_of_policies_under_test_are_received_but_held_out(start):
     training = start()
-    for number, mode in enumerate(('learn', 'evaluate', 'learn', 'evaluate'), start=1):
+    for number, mode in enumerate(('learn', 'evaluate', 'learn', 'transfer'), start=1):
         training.trainer.receive(episode(number, mode=mode))
-    progress = training.until(lambda progress: progress.updates == 2 * LENGTH)
+    progress = training.until(lambda progress: progress.updates == 2 * LENGTH
+                              and progress.episodes_received == 4)
     assert progress.transitions_received == 4 * LENGTH
     assert progress.transitions_trained_on == 2 * LENGTH and not progress.missing
     assert training.learner.newest_stamp == 3000
+
+
+def test_an_episodes_mode_tells_its_source(start):
+    training = start(train=False)
+    for number, mode in enumerate(('random', 'explore', 'learn', 'explore', 'explore'), start=1):
+        training.trainer.receive(episode(number, mode=mode))
+    progress = training.until(lambda progress: progress.episodes_received == 5)
+    assert {name: len(source) for name, source in training.learner.sources.items()} == {
+        'online': 2 * LENGTH, 'explorers': 3 * LENGTH, 'demos': 0}
+    assert (progress.transitions_trained_on, progress.transitions_explorers) == (
+        5 * LENGTH, 3 * LENGTH)
+    assert progress.owed == 5 * LENGTH
+
+
+def test_a_learner_started_again_finds_the_same_sources_in_what_is_sent_again(start):
+    sent = [episode(number, mode=mode) for number, mode in enumerate(
+        ('random', 'explore', 'evaluate', 'learn'), start=1)]
+    rows = []
+    for _ in range(2):
+        training = start(train=False)
+        for data in sent:
+            training.trainer.receive(data)
+        training.until(lambda progress: progress.episodes_received == 4)
+        rows.append({name: source.rows for name, source in training.learner.sources.items()})
+    assert all(rows[0][name].equal(rows[1][name]) for name in rows[0])
+
+
+def test_it_waits_for_the_policy_to_start_from_and_publishes_nothing_before(start):
+    training = start(start_from='sim_optimal')
+    for number in (1, 2):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.episodes_received == 2)
+    assert (progress.text, progress.owed, progress.updates) == ('waiting for sim_optimal', 0, 0)
+    assert training.actors.empty()
+    training.trainer.receive_sim_optimal(sim_optimal())
+    training.until(lambda progress: progress.updates == 2 * LENGTH)
+    assert training.trainer.progress.started_from == 'sim_optimal'
+    assert training.actor().manifest['provenance']['started_from'] == 'sim_optimal'
+
+
+def test_the_actor_that_it_starts_from_is_published_before_it_learns(start):
+    training = start(start_from='sim_optimal')
+    training.trainer.receive_sim_optimal(sim_optimal())
+    found, given = training.actor(), decode_policy(sim_optimal(), REACH, 'x')
+    assert found.version == 0
+    assert all(np.array_equal(*pair) for mine, its in zip(found.layers, given.layers)
+               for pair in zip(mine, its))
+
+
+def test_a_policy_of_other_sizes_is_told_until_a_fitting_one_comes(start):
+    training = start(start_from='sim_optimal')
+    training.trainer.receive_sim_optimal(sim_optimal(width=16))
+    progress = training.until(lambda progress: progress.warning)
+    assert progress.text == 'waiting for sim_optimal'
+    assert progress.warning == (
+        'refused: topic sim_optimal: expected width 8 and depth 2, found width 16 and depth 2; '
+        'set width and depth to those of the policy')
+    training.trainer.receive_sim_optimal(sim_optimal())
+    training.until(lambda progress: progress.started_from and not progress.warning)
+
+
+def test_it_starts_once_and_a_killed_learner_starts_from_the_same(start):
+    training = start(start_from='sim_optimal')
+    training.trainer.receive_sim_optimal(sim_optimal())
+    started = training.actor().layers
+    training.until(lambda _: (training.folder / 'checkpoint_000000000.safetensors').is_file())
+    other = Learner(REACH, LearnerConfig(seed=6), SacConfig(width=8)).actor()
+    training.trainer.receive_sim_optimal(other)
+    training.trainer.receive(episode(1, mode='evaluate'))
+    training.until(lambda progress: progress.episodes_received == 1)
+    resumed = Learner(REACH, training.learner.config, training.learner.sac.config)
+    resumed.resume(training.folder)
+    for found in (training.learner, resumed):
+        layers = decode_policy(found.actor(), REACH, 'x').layers
+        assert np.array_equal(layers[0][0], started[0][0]) and not found.waiting
+
+
+def test_a_policy_that_nobody_asked_for_changes_nothing(start):
+    training = start(train=False)
+    before = training.learner.actor()
+    training.trainer.receive_sim_optimal(sim_optimal())
+    training.trainer.receive(episode(1, mode='evaluate'))
+    training.until(lambda progress: progress.episodes_received == 1)
+    assert training.learner.actor() == before
+
+
+def test_the_robots_coverage_is_counted_on_the_simulators_grid_whenever_that_comes(start):
+    figures = []
+    for late in (False, True):
+        training = start(train=False)
+        if not late:
+            training.trainer.receive_explorers(EXPLORERS)
+        for number, mode in enumerate(('explore', 'evaluate', 'explore', 'explore'), start=1):
+            training.trainer.receive(episode(number, mode=mode))
+            training.trainer.receive(episode(number, mode=mode))        # sent again
+        if late:
+            training.until(lambda progress: progress.episodes_received == 4)
+            assert training.trainer.progress.coverage == ()
+            training.trainer.receive_explorers(EXPLORERS)
+        progress = training.until(lambda progress: dict(progress.coverage).get(
+            'coverage_robot_observations') == 4 * LENGTH)
+        figures.append(dict(progress.coverage))
+    assert figures[0] == figures[1]
+    assert figures[0]['coverage_explorers_observations'] == 3 * LENGTH
+    assert figures[0]['coverage_simulator_cells'] == len(CERTIFICATE.cells)
+
+
+def standing(number: int) -> bytes:
+    """Return an episode of an explorer in which nothing moves."""
+    n, m = len(REACH.layout), len(REACH.action.layout)
+    columns = (np.zeros((LENGTH, n)), np.zeros((LENGTH, m)), np.zeros(LENGTH),
+               np.zeros((LENGTH, n)), np.zeros(LENGTH), np.zeros(LENGTH))
+    return encode_episode(EpisodeRecord(
+        f'episode_{number}', number, number, Transitions(*(
+            column.astype(np.float32) for column in columns)), 'truncated', '', 's', number,
+        'explore', 0), REACH)
+
+
+def test_a_robot_that_covers_far_less_than_the_simulator_is_warned_of(start):
+    training = start(train=False)
+    training.trainer.receive_explorers(EXPLORERS)
+    for number in range(1, 10):
+        training.trainer.receive(standing(number))
+    progress = training.until(lambda progress: progress.episodes_received == 9)
+    assert progress.warning == ''
+    training.trainer.receive(standing(10))
+    progress = training.until(lambda progress: progress.episodes_received == 10)
+    assert progress.warning.startswith('explorers cover far less on the robot')
+    assert training.notes.count(progress.warning) == 1
+
+
+def test_explorers_of_another_contract_are_refused_until_good_ones_come(start):
+    training = start(train=False)
+    training.trainer.receive_explorers(
+        explorers(load_contract('puck_push'), (0.5, 0.5, 0.5)))
+    progress = training.until(lambda progress: progress.warning)
+    assert progress.warning.startswith('refused: topic explorers: made under another contract')
+    training.trainer.receive_explorers(EXPLORERS)
+    training.until(lambda progress: progress.coverage and not progress.warning)
 
 
 def test_an_episode_that_comes_twice_counts_once(start):

@@ -118,11 +118,11 @@ def test_a_checkpoint_with_other_settings_ends_the_learner_with_file_and_key(
 
 
 @pytest.mark.parametrize('made, said', [(False, 'no such folder'), (True, 'found none')])
-def test_prior_bags_that_are_none_end_the_learner_with_their_folder(refuse, tmp_path, made, said):
-    folder = tmp_path / 'prior'
+def test_demo_bags_that_are_none_end_the_learner_with_their_folder(refuse, tmp_path, made, said):
+    folder = tmp_path / 'demos'
     if made:
         folder.mkdir()
-    code, output = refuse('sac_learner', prior_bags=[str(folder)])
+    code, output = refuse('sac_learner', demo_bags=[str(folder)])
     assert code == 2
     assert said in one_line(output.replace('[INFO]', '['))
     assert str(folder) in output

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
-from episodes import make_record
+from diagnostic_msgs.msg import DiagnosticStatus
+from episodes import make_record, make_steps
+from made_policies import explorers
+import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from robot_rl.bundle import unpack
+from robot_rl.contract import load_contract
 from robot_rl.data.episode_message import encode_episode
-from robot_rl.data.steps import Mode
-from robot_rl.learning.policy import decode_policy
+from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
+from robot_rl.data.steps import Mode, STEPS_TYPE
+from robot_rl.errors import UserError
+from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.policy import decode_explorers, decode_policy
+from robot_rl.learning.sac import SacConfig
 from robot_rl.nodes import sac_learner
 from robot_rl.nodes.sac_learner import SacLearner
-from robot_rl.ros.codecs import bytes_message
+from robot_rl.ros.codecs import bytes_message, step_message
 from robot_rl.ros.qos import LATCHED, STREAM
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
@@ -24,6 +36,8 @@ class Recorder:
         self.sent = list(sent)              # what a request sends
         self.actors = bench.listen('std_msgs/msg/UInt8MultiArray', 'actor', LATCHED)
         self.transitions = bench.publisher(UInt8MultiArray, 'transitions', STREAM)
+        self.levels = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'sac_learner/status',
+                                   LATCHED)
         bench.probe.create_service(Trigger, 'data_recorder/republish', self._on_republish)
 
     def _on_republish(self, request, response):
@@ -35,6 +49,19 @@ class Recorder:
 
     def send(self, record) -> None:
         self.transitions.publish(bytes_message(encode_episode(record, self.contract)))
+
+    def latch(self, topic: str, data: bytes):
+        """Publish an artifact as sim_bridge does: latched, whoever listens."""
+        publisher = self.bench.probe.create_publisher(UInt8MultiArray, topic, LATCHED)
+        publisher.publish(bytes_message(data))
+        return publisher
+
+    def warns(self, text: str) -> dict[str, str]:
+        """Wait until the status says that, at level WARN; return its figures."""
+        self.bench.until(lambda: self.levels and text in self.levels[-1].status[0].message)
+        assert self.levels[-1].status[0].level == DiagnosticStatus.WARN
+        self.bench.until(lambda: text in self.bench.status.get('text', ''))
+        return self.bench.status
 
     @property
     def progress(self):
@@ -56,6 +83,10 @@ def learn(start, make_contract, tmp_path, monkeypatch):
             **SMALL, 'checkpoint_dir': str(tmp_path / 'checkpoints'), **parameters})
         return Recorder(bench, contract, [make_record(contract, *item) for item in sent])
     return begin
+
+
+def sim_optimal(contract, width: int = 8) -> bytes:
+    return Learner(contract, LearnerConfig(seed=5), SacConfig(width=width)).actor()
 
 
 def versions(recorder) -> list[int]:
@@ -103,10 +134,124 @@ def test_an_episode_that_comes_twice_counts_once(learn):
     recorder.until(episodes_received=2, transitions_received=12, transitions_trained_on=12)
 
 
-def test_an_evaluation_is_received_but_not_learned_from(learn):
+@pytest.mark.parametrize('mode', [Mode.EVALUATE, Mode.TRANSFER])
+def test_an_evaluation_is_received_but_not_learned_from(learn, mode):
     recorder = learn()
-    recorder.send(make_record(recorder.contract, 1, 1, mode=Mode.EVALUATE))
+    recorder.send(make_record(recorder.contract, 1, 1, mode=mode))
     recorder.until(episodes_received=1, transitions_received=6, transitions_trained_on=0)
+
+
+def test_episodes_of_explorers_are_a_source_of_their_own(learn):
+    recorder = learn()
+    for number, mode in enumerate((Mode.EXPLORE, Mode.LEARN, Mode.EXPLORE), start=1):
+        recorder.send(make_record(recorder.contract, number, number, mode=mode))
+    recorder.until(transitions_trained_on=18, transitions_explorers=12, owed=18)
+
+
+def test_bags_of_demonstrations_are_a_source_of_their_own(learn, tmp_path):
+    contract = load_contract('reach')
+    folder = tmp_path / 'demos'
+    topic = Topic('/policy_server/steps', STEPS_TYPE)
+    recording = EpisodeRecorder(folder, contract, [topic], RecorderSettings(settle=0.0),
+                                topic.name, lambda episode: None, lambda kind, values: None)
+    for step in make_steps(contract, 1, 7):
+        recording.put(0, serialize_message(step_message(step)), step.stamp, step.stamp)
+    recording.close()
+    recorder = learn(demo_bags=[str(folder)])
+    recorder.until(transitions_demos=7, transitions_trained_on=0, owed=0)
+    recorder.send(make_record(recorder.contract, 1, 1))
+    recorder.until(transitions_demos=7, transitions_trained_on=6, owed=6)
+
+
+def test_it_waits_for_the_policy_to_start_from(learn):
+    recorder = learn(start_from='sim_optimal', autotrain=True)
+    recorder.send(make_record(recorder.contract, 1, 1, 12))
+    recorder.until(episodes_received=1)
+    recorder.bench.says(text='waiting for sim_optimal', updates=0, owed=0)
+    assert not recorder.actors
+    data = sim_optimal(recorder.contract)
+    recorder.latch('sim_optimal', data)
+    recorder.until(updates=12)
+    recorder.bench.until(lambda: recorder.actors and versions(recorder)[-1] == 12)
+    for message in recorder.actors:
+        provenance = unpack(bytes(message.data), 'actor')[1]['provenance']
+        assert provenance['started_from'] == 'sim_optimal'
+    first, given = (decode_policy(found, recorder.contract, 'x') for found in (
+        bytes(recorder.actors[0].data), data))
+    assert np.array_equal(first.normalizer.mean, given.normalizer.mean)
+    recorder.bench.says(started_from='sim_optimal')
+
+
+def test_a_late_learner_takes_the_latched_policy_and_explorers(learn, make_contract):
+    contract, context = make_contract(), Context()
+    rclpy.init(context=context)
+    neighbour = Node('neighbour', context=context, use_global_arguments=False)
+    try:
+        artifacts = {'sim_optimal': sim_optimal(contract),
+                     'explorers': explorers(contract, (0.5, -0.5))}
+        for topic, data in artifacts.items():
+            neighbour.create_publisher(UInt8MultiArray, topic, LATCHED).publish(
+                bytes_message(data))
+        recorder = learn(start_from='sim_optimal')
+        recorder.until(started_from='sim_optimal')
+        recorder.bench.until(lambda: recorder.progress.coverage)
+    finally:
+        neighbour.destroy_node()
+        context.shutdown()
+
+
+def test_a_policy_of_another_width_is_told_on_the_status_and_it_waits(learn):
+    recorder = learn(start_from='sim_optimal', autotrain=True)
+    recorder.latch('sim_optimal', sim_optimal(recorder.contract, width=16))
+    status = recorder.warns('expected width 8 and depth 2, found width 16 and depth 2')
+    assert status['text'].startswith('waiting for sim_optimal; refused: topic sim_optimal')
+    recorder.send(make_record(recorder.contract, 1, 1, 12))
+    recorder.until(episodes_received=1, updates=0, owed=0)
+
+
+def test_an_unknown_start_is_refused_with_those_that_there_are(learn):
+    with pytest.raises(UserError, match="start_from: expected one of '', sim_optimal, found 'x'"):
+        learn(start_from='x')
+
+
+def test_coverage_stands_on_the_status_beside_the_simulators(learn):
+    recorder = learn()
+    recorder.send(make_record(recorder.contract, 1, 1, mode=Mode.EXPLORE))
+    recorder.until(episodes_received=1)
+    data = explorers(recorder.contract, (0.5, -0.5))
+    simulator = decode_explorers(data, recorder.contract, 'x')[1]
+    recorder.latch('explorers', data)
+    recorder.send(make_record(recorder.contract, 2, 2))
+    status = recorder.bench.says(
+        coverage_simulator_observations=simulator.count,
+        coverage_simulator_cells=len(simulator.cells),
+        coverage_simulator_lambda_min=f'{simulator.lambda_min:.4g}',
+        coverage_explorers_observations=6, coverage_robot_observations=12, warning='')
+    for name in ('cells', 'fraction', 'lambda_min', 'log_det'):
+        assert float(status[f'coverage_robot_{name}']) == pytest.approx(
+            dict(recorder.progress.coverage)[f'coverage_robot_{name}'], rel=1e-3)
+
+
+def test_a_robot_that_covers_far_less_warns_with_advice(learn):
+    recorder = learn()
+    recorder.latch('explorers', explorers(recorder.contract, (0.5, -0.5)))
+    for number in range(1, 11):
+        record = make_record(recorder.contract, number, number, mode=Mode.EXPLORE)
+        record.transitions.next_observation[:] = 0.0
+        recorder.send(record)
+    status = recorder.warns('explorers cover far less on the robot')
+    assert 'same units and frames' in status['warning'] and 'lambda_min' in status['warning']
+
+
+@pytest.mark.parametrize('topic', ['explorers', 'sim_optimal'])
+def test_garbage_in_place_of_an_artifact_is_told_and_learning_goes_on(learn, topic):
+    recorder = learn(start_from='sim_optimal')
+    recorder.latch(topic, b'\x00garbage' * 99)
+    recorder.bench.until(lambda: f'refused: topic {topic}: not a file of this package'
+                         in recorder.bench.status.get('warning', ''))
+    recorder.latch('sim_optimal', sim_optimal(recorder.contract))
+    recorder.until(started_from='sim_optimal')
+    assert recorder.bench.node._trainer.alive
 
 
 def test_a_gap_in_the_totals_makes_it_ask_for_all_again(learn):

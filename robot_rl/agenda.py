@@ -1,0 +1,156 @@
+"""What the policy server was asked for, and whether and with whom the next episode starts.
+
+An operator asks for episodes or for an evaluation and stops both; the learner may have to catch
+up first. `settings` are the parameters of policy_server, read by name: some change meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from robot_rl.casting import Casting, Schedule, WAITING
+from robot_rl.data.steps import Mode
+from robot_rl.errors import UserError
+from robot_rl.evaluation import Evaluation, Kept, MAX_REPEATS
+from robot_rl.learning.policy import Policy
+from robot_rl.pacing import Pacer
+from robot_rl.rollout import Tick
+
+PACED = ('learn', 'mixed')      # modes in which an episode may wait for the learner
+LEARNED_FROM = (Mode.LEARN, Mode.EXPLORE)
+
+
+class Answer(NamedTuple):
+    """Of a service."""
+
+    success: bool
+    message: str
+
+
+class Agenda:
+    """Runs, evaluations and stops. `tell(kind, **values)` takes the events."""
+
+    def __init__(self, casting: Casting, tell: Callable[..., None]):
+        self._casting, self._tell = casting, tell
+        self._pacer = Pacer()
+        self._left = 0              # episodes until the run ends by itself; 0: it does not
+        self.running = False        # start the next episode when this one ends
+        self.stopped = ''           # latched reason, until `clear_stop`
+        self.evaluation: Evaluation | None = None
+
+    def run(self, on: bool, settings, active: bool) -> Answer:
+        """Ask for episodes back to back, or for none after this one."""
+        refused = self._refusal(active) if on else ''
+        if refused:
+            return Answer(False, refused)
+        if not on:
+            self._end_evaluation('run: false')
+        self.running, self._left = on, settings.run_episodes
+        return Answer(True, 'running' if on else 'ends after this episode')
+
+    def evaluate_and_keep(self, settings, active: bool, busy: bool) -> Answer:
+        """Ask for an evaluation of the newest learned policy against the sim-optimal one."""
+        refused = self._refusal(active)
+        if not refused and (self.running or busy):
+            refused = 'already running episodes; ~/run false ends them'
+        if refused:
+            return Answer(False, refused)
+        try:
+            self.evaluation = self._casting.compare(settings.evaluation_episodes)
+        except UserError as error:
+            return Answer(False, str(error))
+        self.running, self._left = True, 0
+        return Answer(True, str(self.evaluation))
+
+    def _refusal(self, active: bool) -> str:
+        if self.stopped:
+            return f'stopped: {self.stopped}; call clear_stop first'
+        if not active:
+            return 'not active'
+        return f'{self.evaluation}; ~/run false ends it' if self.evaluation else ''
+
+    def stop(self, reason: str) -> Answer:
+        """Start nothing until `clear_stop`."""
+        self.stopped = reason
+        self._tell('stop', reason=reason)
+        self.end(f'stop: {reason}')
+        return Answer(True, 'stopped until clear_stop')
+
+    def clear_stop(self) -> Answer:
+        """Allow `run` again."""
+        reason, self.stopped = self.stopped, ''
+        if not reason:
+            return Answer(False, 'was not stopped')
+        self._tell('clear_stop', reason=reason)
+        return Answer(True, f'cleared: {reason}')
+
+    def end(self, reason: str) -> None:
+        """Start no other episode until asked again."""
+        self.running = False
+        self._end_evaluation(reason)
+
+    def _end_evaluation(self, reason: str) -> None:
+        if self.evaluation:
+            self._tell('evaluation_ended', reason=reason, progress=self.evaluation)
+            self.evaluation, self.running = None, False
+
+    def missing(self, settings) -> str:
+        """Return what the next episode lacks and what to do, '' where nothing."""
+        return '' if self.evaluation else self._casting.missing(settings.mode)
+
+    def may_start(self, settings, waited: float) -> bool:
+        """Tell whether to start an episode, after so many s of waiting for it.
+
+        There must be a policy that has learned from enough of what was recorded.
+        """
+        if not self.running or self.missing(settings):
+            return False
+        if self.evaluation or settings.mode not in PACED:
+            return True
+        version, learned = self._casting.shelf.newest
+        if self._pacer.may_start(settings.max_policy_lag, version, learned):
+            return True
+        if waited > settings.policy_wait:
+            self._pacer.give_up(version)
+            self._tell('policy_late', waited=f'{waited:.1f} s', policy_version=version)
+        return False
+
+    def cast(self, settings, episode: int) -> tuple[Mode, Policy]:
+        """Return what an episode is recorded as and what acts in it; nothing may be missing."""
+        if self.evaluation:
+            return self.evaluation.cast()
+        return self._casting.cast(settings.mode, _schedule(settings), settings.random_tail,
+                                  settings.seed, episode)
+
+    def ended(self, tick: Tick) -> Kept | None:
+        """Take the last tick of an episode; return the outcome of an evaluation that it ended."""
+        step = tick.step
+        if step.mode in LEARNED_FROM and step.index:
+            self._pacer.ended(step.stamp)
+        self._casting.ended(step)
+        self._left -= 1
+        self.running = self.running and self._left != 0
+        if not self.evaluation:
+            return None
+        self.evaluation.ended(step)
+        kept = self.evaluation.kept
+        if kept:
+            self.evaluation, self.running, self._casting.kept = None, False, kept
+            self._tell('kept', **kept.values())
+        elif self.evaluation.hopeless:
+            self._end_evaluation(f'stopped {MAX_REPEATS} times in a row: {tick.ended}')
+        return kept
+
+    def status(self, settings, idle: bool) -> tuple[str, str]:
+        """Return what is done, and what is waited for where an episode is due."""
+        waits = (self.missing(settings) or WAITING) if idle and self.running else ''
+        return str(self.evaluation or settings.mode), waits
+
+    def figures(self, settings) -> dict:
+        """Return what a status shows."""
+        return self._casting.figures(_schedule(settings))
+
+
+def _schedule(settings) -> Schedule:
+    return Schedule(settings.explore_fraction, settings.explore_least, settings.explore_episodes)

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from made_policies import actor, explorers
+import numpy as np
+import pytest
+from robot_rl.agenda import Agenda
+from robot_rl.casting import Casting, NO_ACTOR, NO_EXPLORERS, NO_SIM_OPTIMAL, WAITING
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Mode, Source, Status, Step
+from robot_rl.evaluation import MAX_REPEATS
+from robot_rl.policies import PolicyShelf
+from robot_rl.rollout import Tick
+
+REACH = load_contract('reach')
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of policy_server, as far as an agenda reads them."""
+
+    mode: str = 'random'
+    seed: int = 0
+    run_episodes: int = 0
+    random_tail: bool = True
+    explore_fraction: float = 1.0
+    explore_least: float = 0.0
+    explore_episodes: int = 1
+    evaluation_episodes: int = 2
+    max_policy_lag: int = -1
+    policy_wait: float = 20.0
+
+
+class Desk:
+    """An agenda with its settings, and what it tells."""
+
+    def __init__(self, everything: bool = True, **settings):
+        self.settings, self.events, self.episode = Settings(**settings), [], 0
+        self.shelf = PolicyShelf(REACH)
+        self.agenda = Agenda(Casting(REACH, self.shelf),
+                             lambda kind, **values: self.events.append((kind, values)))
+        if everything:
+            self.shelf.offer(actor(REACH, 7), 'actor')
+            self.shelf.offer(actor(REACH, 800), 'sim_optimal')
+            self.shelf.offer(explorers(REACH, (0.1, 0.1)), 'explorers')
+
+    def set(self, **values):
+        self.settings = replace(self.settings, **values)
+
+    def run(self, on: bool = True, active: bool = True):
+        return self.agenda.run(on, self.settings, active)
+
+    def evaluate(self, active: bool = True, busy: bool = False):
+        return self.agenda.evaluate_and_keep(self.settings, active, busy)
+
+    def may_start(self, waited: float = 0.0) -> bool:
+        return self.agenda.may_start(self.settings, waited)
+
+    def episodes(self, count: int = 1, status: Status = Status.TERMINATED, **successes: bool):
+        """Run so many episodes; `successes` of a mode, by its name; return the last outcome."""
+        kept, zeros = None, np.zeros(2)
+        for _ in range(count):
+            assert self.may_start()
+            self.episode += 1
+            mode, policy = self.agenda.cast(self.settings, self.episode)
+            step = Step(self.episode, self.episode, 5, status, Source.SAFETY, mode,
+                        policy.version, successes.get(mode.name.lower(), False), np.zeros(6),
+                        zeros, zeros)
+            kept = self.agenda.ended(Tick(step, 'the cable is out'))
+        return kept
+
+
+def test_nothing_starts_unasked():
+    assert not Desk().may_start()
+
+
+def test_a_run_goes_on_until_told_otherwise():
+    desk = Desk()
+    assert desk.run() == (True, 'running')
+    desk.episodes(9)
+    assert desk.run(False) == (True, 'ends after this episode')
+    assert not desk.may_start()
+
+
+def test_a_run_of_so_many_episodes_ends_by_itself():
+    desk = Desk(run_episodes=3)
+    desk.run()
+    desk.episodes(3)
+    assert not desk.may_start()
+
+
+def test_a_stop_ends_the_run_and_refuses_everything_until_it_is_cleared():
+    desk = Desk()
+    desk.run()
+    assert desk.agenda.stop('operator') == (True, 'stopped until clear_stop')
+    assert not desk.may_start()
+    refused = (False, 'stopped: operator; call clear_stop first')
+    assert desk.run() == desk.evaluate() == refused
+    assert desk.agenda.clear_stop() == (True, 'cleared: operator')
+    assert desk.agenda.clear_stop() == (False, 'was not stopped')
+    assert desk.run().success
+    assert [kind for kind, _ in desk.events] == ['stop', 'clear_stop']
+
+
+def test_an_inactive_server_refuses():
+    desk = Desk()
+    assert desk.run(active=False) == desk.evaluate(active=False) == (False, 'not active')
+
+
+@pytest.mark.parametrize(('mode', 'reason'), [
+    ('explore', NO_EXPLORERS), ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL),
+    ('evaluate', WAITING)])
+def test_no_episode_starts_without_its_policy_and_the_status_says_why(mode, reason):
+    desk = Desk(everything=False, mode=mode)
+    desk.run()
+    assert not desk.may_start()
+    assert desk.agenda.status(desk.settings, idle=True) == (mode, reason)
+
+
+@pytest.mark.parametrize('mode', ['learn', 'mixed'])
+def test_an_episode_waits_for_the_learner_in_the_modes_that_feed_it(mode):
+    desk = Desk(mode=mode, max_policy_lag=0)
+    desk.run()
+    desk.episodes()
+    assert not desk.may_start()
+    desk.shelf.offer(actor(REACH, 8, learned_stamp=desk.episode), 'actor')
+    assert desk.may_start()
+
+
+def test_episodes_of_explorers_count_as_well_as_the_learners():
+    desk = Desk(mode='mixed', max_policy_lag=1, explore_fraction=1.0)
+    desk.run()
+    desk.episodes()                                 # an explorer's
+    desk.set(explore_fraction=0.0)
+    desk.episodes()                                 # the learner's
+    assert not desk.may_start()
+    desk.shelf.offer(actor(REACH, 8, learned_stamp=1), 'actor')
+    assert desk.may_start()
+
+
+@pytest.mark.parametrize('mode', ['random', 'explore', 'evaluate', 'transfer'])
+def test_the_other_modes_wait_for_nobody(mode):
+    desk = Desk(mode=mode, max_policy_lag=0)
+    desk.run()
+    desk.episodes(3)
+    assert desk.may_start()
+
+
+def test_a_learner_that_is_too_late_is_waited_for_once():
+    desk = Desk(mode='learn', max_policy_lag=0, policy_wait=3.0)
+    desk.run()
+    desk.episodes()
+    assert not desk.may_start(2.9) and not desk.may_start(3.1)
+    assert desk.events == [('policy_late', {'waited': '3.1 s', 'policy_version': 7})]
+    assert desk.may_start()
+
+
+def test_an_evaluation_runs_both_policies_whatever_the_mode_and_ends_by_itself():
+    desk = Desk(mode='random')
+    assert desk.evaluate() == (True, 'evaluating 1 of 4')
+    assert desk.agenda.status(desk.settings, idle=False) == ('evaluating 1 of 4', '')
+    assert desk.episodes(3, transfer=True) is None
+    kept = desk.episodes(transfer=True)
+    assert kept.mode is Mode.TRANSFER
+    assert desk.events == [('kept', kept.values())]
+    assert not desk.may_start() and desk.agenda.status(desk.settings, True) == ('random', '')
+
+
+def test_mode_evaluate_acts_with_what_was_kept():
+    desk = Desk(mode='evaluate', evaluation_episodes=1)
+    desk.evaluate()
+    desk.episodes(2, transfer=True)
+    mode, policy = desk.agenda.cast(desk.settings, 1)
+    assert (mode, policy.version) == (Mode.TRANSFER, 800)
+
+
+def test_an_evaluation_is_not_cut_short_by_run_episodes():
+    desk = Desk(run_episodes=3)
+    desk.run()
+    desk.run(False)
+    desk.evaluate()
+    assert desk.episodes(4)
+
+
+def test_an_evaluation_keeps_comparing_the_policies_that_were_there_when_it_began():
+    desk = Desk()
+    desk.evaluate()
+    desk.shelf.offer(actor(REACH, 9), 'actor')
+    desk.shelf.offer(actor(REACH, 900), 'sim_optimal')
+    values = desk.episodes(4).values()
+    assert (values['learned_version'], values['sim_optimal_version']) == (7, 800)
+
+
+def test_an_evaluation_is_refused_while_episodes_run():
+    desk = Desk()
+    busy = (False, 'already running episodes; ~/run false ends them')
+    assert desk.evaluate(busy=True) == busy
+    desk.run()
+    assert desk.evaluate() == busy
+
+
+def test_an_evaluation_refuses_a_run_and_another_evaluation():
+    desk = Desk()
+    desk.evaluate()
+    desk.episodes()
+    assert desk.run() == desk.evaluate() == (False, 'evaluating 2 of 4; ~/run false ends it')
+    assert desk.episodes(3)
+
+
+@pytest.mark.parametrize(('topic', 'reason'), [('actor', NO_ACTOR),
+                                               ('sim_optimal', NO_SIM_OPTIMAL)])
+def test_an_evaluation_is_refused_without_a_policy(topic, reason):
+    desk = Desk()
+    setattr(desk.shelf, topic, None)
+    assert desk.evaluate() == (False, reason)
+    assert not desk.may_start()
+
+
+@pytest.mark.parametrize(('end', 'reason'), [
+    (lambda desk: desk.run(False), 'run: false'),
+    (lambda desk: desk.agenda.stop('operator'), 'stop: operator'),
+    (lambda desk: desk.agenda.end('reset_timeout'), 'reset_timeout')])
+def test_an_evaluation_that_is_ended_keeps_nothing(end, reason):
+    desk = Desk()
+    desk.evaluate()
+    desk.episodes(3)
+    end(desk)
+    assert [(kind, values['reason'], str(values['progress'])) for kind, values in desk.events
+            if kind == 'evaluation_ended'] == [('evaluation_ended', reason, 'evaluating 4 of 4')]
+    assert not desk.may_start() and 'kept' not in desk.agenda.figures(desk.settings)
+
+
+def test_an_episode_that_outlives_its_evaluation_counts_for_none():
+    desk = Desk(evaluation_episodes=1)
+    desk.evaluate()
+    mode, policy = desk.agenda.cast(desk.settings, 1)
+    desk.run(False)
+    zeros = np.zeros(2)
+    step = Step(1, 1, 5, Status.TERMINATED, Source.SAFETY, mode, policy.version, True,
+                np.zeros(6), zeros, zeros)
+    assert desk.agenda.ended(Tick(step, 'success')) is None
+    desk.evaluate()
+    assert str(desk.agenda.evaluation) == 'evaluating 1 of 2'
+
+
+def test_an_evaluation_whose_episodes_are_all_stopped_ends_with_their_reason():
+    desk = Desk()
+    desk.evaluate()
+    desk.episodes(MAX_REPEATS, status=Status.ABORTED)
+    [(kind, values)] = desk.events
+    assert (kind, values['reason']) == ('evaluation_ended',
+                                        'stopped 5 times in a row: the cable is out')
+    assert not desk.may_start()
+
+
+def test_no_evaluation_no_event_of_its_end():
+    desk = Desk()
+    desk.run()
+    desk.agenda.end('deactivated')
+    assert desk.events == [] and not desk.may_start()
