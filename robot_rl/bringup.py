@@ -84,6 +84,8 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
             parameters['bag_root'] = str(Path(run_dir).absolute() / 'bags')
         if name == 'sac_learner' and run_dir:
             parameters['checkpoint_dir'] = str(Path(run_dir).absolute() / 'checkpoints')
+        if name == 'sim_bridge' and run_dir:
+            parameters['explorers_dir'] = str(Path(run_dir).absolute() / 'explorers')
         parameters.update(overrides.get(name, {}))
         specs.append(NodeSpec(name, name, namespace.strip('/'), parameters, REMAPPINGS[name],
                               file))

@@ -65,8 +65,9 @@ def test_a_seed_reaches_every_node_that_draws():
         'policy_server', 'sac_learner', 'sim_bridge'}
 
 
-def test_bags_and_checkpoints_go_below_the_run_folder(tmp_path):
-    specs = named(graph('robot', contract='puck_push', run_dir=str(tmp_path)))
+def test_bags_checkpoints_and_explorers_go_below_the_run_folder(tmp_path):
+    specs = named(graph('sim', contract='puck_push', run_dir=str(tmp_path)))
+    assert specs['sim_bridge'].parameters['explorers_dir'] == str(tmp_path / 'explorers')
     assert specs['data_recorder'].parameters['bag_root'] == str(tmp_path / 'bags')
     assert specs['sac_learner'].parameters['checkpoint_dir'] == str(tmp_path / 'checkpoints')
 
@@ -181,8 +182,8 @@ def test_the_shipped_parameters_are_those_that_the_node_declares_at_their_defaul
     settings = import_module(f'robot_rl.nodes.{node}').Settings
     defaults = {item.name: list(item.default) if isinstance(item.default, tuple) else item.default
                 for item in fields(settings)}
-    chosen = {name: shipped(node)[name] for name in ('contract', 'bag_root', 'checkpoint_dir')
-              if name in defaults}
+    folders = ('bag_root', 'checkpoint_dir', 'explorers_dir')
+    chosen = {name: shipped(node)[name] for name in ('contract', *folders) if name in defaults}
     assert shipped(node) == {**defaults, **chosen}
     assert {name: type(value) for name, value in shipped(node).items()} == {
         name: type(value) for name, value in defaults.items()}

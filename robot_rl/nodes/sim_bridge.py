@@ -1,8 +1,12 @@
-"""sim_bridge: the MuJoCo twin as a robot. Actions in, the contract's observation topics out."""
+"""sim_bridge: the MuJoCo twin as a robot. Actions in, the contract's observation topics out.
+
+It also has exploration policies trained in the simulator, by a process beside it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 import sys
 import time
 
@@ -12,13 +16,17 @@ from rclpy.node import Node
 from rclpy.time import Time
 from robot_rl.contract import load_contract
 from robot_rl.fields import BadMessage
+from robot_rl.learning.policy import MAX_EXPLORERS
 from robot_rl.ros.codecs import action_values, fill, interface_class
-from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK
+from robot_rl.ros.explorer_training import ExplorerTraining
+from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter
 from robot_rl.ros.main import run
 from robot_rl.ros.markers import clear_markers, geom_markers
 from robot_rl.ros.params import parameter, Parameters
 from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
+from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import load_gap
+from robot_rl.sim.train_explorers import child_command
 from robot_rl.sim.twin import Diverged, Twin, WORLD_FRAME
 from rosgraph_msgs.msg import Clock as ClockMessage
 from std_srvs.srv import Trigger
@@ -26,6 +34,7 @@ from visualization_msgs.msg import MarkerArray
 
 MARKER_PERIOD = 0.1     # s of wall time between scene messages
 REPEAT_PERIOD = 0.5     # s without an action after which lockstep sends its step again
+TRAIN = TrainSettings()
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -45,10 +54,33 @@ class Settings:
     command_timeout: float = parameter(
         0.5, 'Simulated silence of the action topic after which joints are sent zeros, s',
         low=0.05, high=60.0)
+    explorers_dir: str = parameter('explorers', 'Folder of the training runs, one folder each')
+    explorers: int = parameter(TRAIN.explorers, 'Exploration policies in the set, n', low=1,
+                               high=MAX_EXPLORERS)
+    sim_steps: int = parameter(TRAIN.steps, 'Control steps to train for, over all worlds', low=0)
+    sim_updates: int = parameter(TRAIN.updates, 'Critic updates over a training', low=0)
+    alpha: float = parameter(TRAIN.diversity.alpha, 'Weight of the diversity bonus', low=0.0)
+    gate: float = parameter(
+        TRAIN.diversity.gate, 'Share of what was learned that an episode may fall short of and '
+        'still earn the bonus', low=0.0)
+    worlds: int = parameter(TRAIN.worlds, 'Simulated worlds that are stepped together', low=1,
+                            high=4096)
+    train_gaps: tuple = parameter(('none',), 'Gaps to randomise over in training; as gap')
+    train_seed: int = parameter(TRAIN.seed, 'Seed of a training', low=0)
+    train_workers: int = parameter(TRAIN.threads, 'Processor threads of its physics', low=1,
+                                   high=256)
+
+    def training(self) -> TrainSettings:
+        """Return what to train; raise InvalidFile for a gap that is none."""
+        return TrainSettings(
+            steps=self.sim_steps, updates=self.sim_updates, explorers=self.explorers,
+            worlds=self.worlds, threads=self.train_workers, seed=self.train_seed,
+            gaps=tuple(load_gap(text) for text in self.train_gaps),
+            diversity=replace(TRAIN.diversity, alpha=self.alpha, gate=self.gate))
 
 
 class SimBridge(Node):
-    """Owns the twin; everything happens on the executor's thread."""
+    """Owns the twin and the training; everything happens on the executor's thread."""
 
     def __init__(self):
         super().__init__('sim_bridge')
@@ -70,12 +102,18 @@ class SimBridge(Node):
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._event = EventPublisher(self)
         self._health = HealthReporter(self, self._describe)
+        train = settings.training()
+        self._training = ExplorerTraining(
+            self, self.contract, train, Path(settings.explorers_dir),
+            lambda folder: child_command(self.contract.file.absolute(), folder, train,
+                                         settings.train_gaps), self._event, self._health.publish)
         wall = Clock(clock_type=ClockType.STEADY_TIME)
         if settings.lockstep:
             self.create_timer(REPEAT_PERIOD, self._repeat, clock=wall)
         else:
             self.create_timer(self._twin.period_ns * 1e-9 / settings.pace, self._advance,
                               clock=wall)
+        self._training.take_up()
         self._publish()
 
     def _on_action(self, message) -> None:
@@ -142,17 +180,19 @@ class SimBridge(Node):
             self._tf.publish(_transforms(self._twin.frames(), stamp))
 
     def close(self) -> None:
-        """Take the scene out of RViz."""
+        """End the training, to be gone on with at the next start; take the scene out of RViz."""
+        self._training.close()
         self._markers.publish(clear_markers(WORLD_FRAME))
 
     def _describe(self) -> Health:
-        level = ERROR if self._diverged else OK
+        level = ERROR if self._diverged else self._training.level
         text = f'diverged: {self._diverged}; call reset' if self._diverged else (
             'lockstep' if self.settings.lockstep else f'{self.settings.pace:g} x real time')
+        text = '; '.join(filter(None, (text, self._training.text)))
         return Health(text, {'steps': self._steps, 'resets': self._twin.resets,
                              'gap': self._twin.gap.name, 'bad_actions': self._bad_actions,
                              'tf': 'on' if TFMessage else 'off, tf2_msgs is not installed',
-                             'contract': self.contract.hash}, level)
+                             'contract': self.contract.hash, **self._training.values()}, level)
 
 
 def _transforms(frames, stamp: Time):

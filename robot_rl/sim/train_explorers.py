@@ -12,9 +12,8 @@ runs it as a process of its own and prints a JSON object per round.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-import hashlib
 import json
 from pathlib import Path
 import signal
@@ -37,14 +36,21 @@ from robot_rl.learning.pool import choose, COLUMNS, Member, pool, Round
 from robot_rl.sim.explore import explore, explorers
 from robot_rl.sim.explorer_settings import EPISODES_PER_ROUND, TrainSettings
 from robot_rl.sim.gap import load_gap
+from robot_rl.sim.training_process import end_with_parent
+from robot_rl.sim.training_run import (alone_in, check_identity, EXPLORERS, read_request,
+                                       read_result, REQUEST, Result, run_identity, SIM_OPTIMAL)
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import Experience, gather, VectorEpisodes
 
-EXPLORERS, SIM_OPTIMAL = 'explorers.safetensors', 'sim_optimal.safetensors'
 KEEP = 2                    # checkpoints
 MAX_DIVERGED = 0.1          # share of a round's episodes; more means a broken model
 TESTED = 30                 # episodes of the sim-optimal policy
 CHUNK = 50                  # updates between looks at `cancelled`
+
+# Options of the command line, by the dataclass whose fields and defaults they are.
+BUDGET = ('steps', 'updates', 'explorers', 'worlds', 'threads', 'batch', 'seed')
+DIVERSITY = ('latents', 'alpha', 'gate', 'shared')
+SAC = ('width', 'learning_rate')
 
 
 @dataclass(frozen=True)
@@ -70,15 +76,6 @@ class Progress:
     eta: float                      # s
 
 
-@dataclass(frozen=True)
-class Result:
-    """Two policy artifacts and what they did in the simulator that they come from."""
-
-    explorers: bytes
-    sim_optimal: bytes
-    summary: dict
-
-
 def train_explorers(contract: Contract, settings: TrainSettings,
                     progress: Callable[[Progress], None], cancelled: Callable[[], bool],
                     folder: Path, clock: Callable[[], float] = time.monotonic) -> Result | None:
@@ -88,27 +85,28 @@ def train_explorers(contract: Contract, settings: TrainSettings,
     diverge; InvalidFile for a contract without a simulator.
     """
     run = Training(contract, settings, Path(folder))
-    done = run.finished()
+    done = read_result(run.folder, contract, run.identity)
     if done:
         return done
-    run.resume()
-    started, first = clock(), len(run.rounds)
-    while len(run.rounds) < run.total:
-        begun = clock()
-        found, diverged = run.collect()
-        rate = len(found.reward) / max(clock() - begun, 1e-9)
-        if cancelled() or not run.learn(found, cancelled):
-            return None
-        share = (clock() - started) / (len(run.rounds) - first)
-        progress(run.progress(rate, diverged, share * (run.total - len(run.rounds))))
-    return run.finish()
+    with alone_in(run.folder):
+        run.resume()
+        started, first = clock(), len(run.rounds)
+        while len(run.rounds) < run.total:
+            begun = clock()
+            found, diverged = run.collect()
+            rate = len(found.reward) / max(clock() - begun, 1e-9)
+            if cancelled() or not run.learn(found, cancelled):
+                return None
+            share = (clock() - started) / (len(run.rounds) - first)
+            progress(run.progress(rate, diverged, share * (run.total - len(run.rounds))))
+        return run.finish()
 
 
 class Training:
     """One run: its learner, its rounds, its folder."""
 
     def __init__(self, contract: Contract, settings: TrainSettings, folder: Path):
-        self.contract, self.settings, self.folder = contract, settings, folder
+        self.contract, self.settings, self.folder = contract.in_simulation, settings, folder
         settings.check(contract.episode.horizon)
         round_steps = settings.round_steps(contract.episode.horizon)
         self.total = settings.steps // round_steps      # rounds
@@ -117,31 +115,18 @@ class Training:
         self.learner = ExplorerLearner(contract, settings.diversity, settings.sac, settings.batch,
                                        settings.seed, self.total * round_steps)
         self.rounds: list[Round] = []
-        digest = hashlib.sha256(contract.text.encode() + contract.simulation.model.read_bytes())
-        same = {**asdict(settings), 'simulator': digest.hexdigest(), 'task': contract.task,
-                'reward': contract.reward_name, 'success': contract.success_name}
-        same.pop('threads')         # of no influence on the result
-        self.identity = json.loads(json.dumps(same))
-
-    def finished(self) -> Result | None:
-        """Return the result that lies in the folder, if any."""
-        paths = [self.folder / name for name in (EXPLORERS, SIM_OPTIMAL)]
-        if not all(path.is_file() for path in paths):
-            return None
-        artifacts = [path.read_bytes() for path in paths]
-        decode_explorers(artifacts[0], self.contract, str(paths[0]))
-        decode_policy(artifacts[1], self.contract, str(paths[1]))
-        provenance = unpack(artifacts[0], str(paths[0]))[1]['provenance']
-        self._check_identity(provenance.get('run'), paths[0])
-        return Result(*artifacts, provenance['summary'])
+        self.identity = run_identity(contract, settings)
 
     def resume(self) -> None:
         """Take up the newest whole checkpoint and the rounds before it."""
+        asked = read_request(self.folder)
+        if asked:
+            check_identity(self.identity, asked.run, self.folder / REQUEST)
         found, _ = newest_checkpoint(self.folder, self.contract)
         if not found:
             return
         path, arrays, manifest = found
-        self._check_identity(manifest.get('run'), path)
+        check_identity(self.identity, manifest.get('run'), path)
         for number in range(manifest['round']):
             source = self._round_file(number)
             try:
@@ -264,13 +249,6 @@ class Training:
     def _round_file(self, number: int) -> Path:
         return self.folder / f'round_{number:04d}.safetensors'
 
-    def _check_identity(self, found, path: Path) -> None:
-        found = found if isinstance(found, dict) else {}
-        for key, expected in self.identity.items():
-            if found.get(key) != expected:
-                raise UserError(f'{path}: {key}: expected {expected}, found {found.get(key)}; '
-                                'train with the same again, or in another folder')
-
 
 def make_round(found: Experience, latent: np.ndarray, horizon: int, actor: np.ndarray) -> Round:
     """Return experience as a round: numbered episodes, each transition with the episode's return.
@@ -297,41 +275,64 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Train in a folder and print JSON lines: progress, then the result, or the error."""
+def child_command(contract: Path, folder: Path, settings: TrainSettings,
+                  gaps: Sequence[str]) -> list[str]:
+    """Return the argv of a process that trains in a folder and ends with its parent.
+
+    The gaps are given again, as the texts that `settings.gaps` were read from.
+    """
+    options = {'contract': contract, 'run_dir': folder}
+    for names, source in ((BUDGET, settings), (DIVERSITY, settings.diversity),
+                          (SAC, settings.sac)):
+        options |= {name: getattr(source, name) for name in names}
+    return [sys.executable, '-m', 'robot_rl.sim.train_explorers', '--with-parent',
+            *(f'--{name.replace("_", "-")}={value}' for name, value in options.items()),
+            *(f'--gap={text}' for text in gaps)]
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options of the command line; SystemExit where they cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--contract', required=True, help='file, or name of a shipped contract')
     parser.add_argument('--run-dir', required=True, type=Path, help='checkpoints and the result')
     parser.add_argument('--gap', action='append', help='randomise over these worlds; repeatable')
-    for name in ('steps', 'updates', 'explorers', 'worlds', 'threads', 'batch', 'seed'):
-        parser.add_argument(f'--{name}', type=int, default=getattr(TrainSettings, name))
-    for name in ('latents', 'alpha', 'gate', 'shared'):
-        default = getattr(ExplorerConfig, name)
-        parser.add_argument(f'--{name}', type=type(default), default=default)
-    sac = TrainSettings().sac
-    for name in ('width', 'learning_rate'):
-        default = getattr(sac, name)
-        parser.add_argument(f'--{name.replace("_", "-")}', type=type(default), default=default)
-    options = vars(parser.parse_args(arguments))
-    stopped = []
+    parser.add_argument('--with-parent', action='store_true',
+                        help='end when standard input ends, and let other processes go first')
+    defaults = TrainSettings()
+    for names, source in ((BUDGET, defaults), (DIVERSITY, defaults.diversity),
+                          (SAC, defaults.sac)):
+        for name in names:
+            value = getattr(source, name)
+            parser.add_argument(f'--{name.replace("_", "-")}', type=type(value), default=value)
+    return parser.parse_args(arguments)
+
+
+def settings_of(options: argparse.Namespace) -> TrainSettings:
+    """Return the settings that options stand for; raise UserError for a gap that is none."""
+    def pick(names: tuple[str, ...]) -> dict:
+        return {name: getattr(options, name) for name in names}
+
+    return TrainSettings(
+        **pick(BUDGET), gaps=tuple(load_gap(text) for text in options.gap or ['none']),
+        diversity=ExplorerConfig(**pick(DIVERSITY)), sac=replace(TrainSettings().sac, **pick(SAC)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train in a folder and print JSON lines: progress, then the result, or the error."""
+    options, stopped = parse(arguments), []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
+    if options.with_parent:
+        end_with_parent()
 
     def say(state: str, **found) -> None:
         print(json.dumps({'state': state, **found}), flush=True)
 
     try:
         use_threads(1)
-        settings = TrainSettings(**{name: options[name] for name in options
-                                    if name in TrainSettings.__dataclass_fields__})
-        settings = replace(
-            settings, gaps=tuple(load_gap(text) for text in options['gap'] or ['none']),
-            sac=replace(sac, width=options['width'], learning_rate=options['learning_rate']),
-            diversity=ExplorerConfig(**{name: options[name] for name in (
-                'latents', 'alpha', 'gate', 'shared')}))
-        result = train_explorers(load_contract(options['contract']), settings,
+        result = train_explorers(load_contract(options.contract), settings_of(options),
                                  lambda progress: say('training', **asdict(progress)),
-                                 lambda: bool(stopped), options['run_dir'])
+                                 lambda: bool(stopped), options.run_dir)
     except (UserError, OSError) as error:
         say('failed', error=str(error))
         return EXIT_BAD_INPUT

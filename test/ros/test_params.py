@@ -12,7 +12,8 @@ from robot_rl.schema import load_yaml
 FILE = Path(__file__).parents[2] / 'config' / 'robot_rl.yaml'
 OF_ROS = ('use_sim_time', 'start_type_description_service')
 # Text that has no list of choices, because it names files or holds YAML.
-FREE_TEXT = {'contract', 'bag_root', 'checkpoint_dir', 'prior_bags', 'gap', 'bags'}
+FREE_TEXT = {'contract', 'bag_root', 'checkpoint_dir', 'demo_bags', 'explorers_dir', 'gap', 'bags',
+             'train_gaps'}
 ANY_NODE = pytest.mark.parametrize('name', NODES)
 NUMBERS = [(name, key) for name in NODES for key, item in settings(name).items()
            if type(item.default) in (int, float)]
@@ -106,7 +107,8 @@ def test_live_parameters_change_the_settings(begin):
     assert all(result.successful for result in bench.set(mode='evaluate', run_episodes=3))
     assert (bench.node.settings.mode, bench.node.settings.run_episodes) == ('evaluate', 3)
     [result] = bench.set(mode='fly')
-    assert result.reason == "mode: expected one of random, learn, evaluate, found 'fly'"
+    assert result.reason == ('mode: expected one of random, learn, evaluate, explore, mixed, '
+                             "transfer, found 'fly'")
     assert bench.node.settings.mode == 'evaluate'
 
 
@@ -130,4 +132,4 @@ def test_the_shipped_values_are_the_defaults_or_their_comment_says_otherwise(nam
 def test_the_shipped_file_is_accepted(begin, name):
     values = load_yaml(FILE)[f'/**/{name}']['ros__parameters']
     begin(name, **{key: value for key, value in values.items()
-                   if key not in ('bag_root', 'checkpoint_dir')})
+                   if key not in ('bag_root', 'checkpoint_dir', 'explorers_dir')})

@@ -63,11 +63,12 @@ def parameter_row(key: str, item) -> list[str]:
     """Return what the table says of a parameter."""
     data = item.metadata
     default = item.default
-    shown = (f"'{default}'" if isinstance(default, str) else "['']" if default == ('',)
+    shown = (f"'{default}'" if isinstance(default, str)
+             else str(list(default)) if isinstance(default, tuple)
              else str(default).lower() if isinstance(default, bool) else str(default))
     notes = [data['description']]
     if data['choices']:
-        notes.append(', '.join(data['choices']))
+        notes.append(', '.join(choice or "''" for choice in data['choices']))
     if data['low'] is not None:
         notes.append(f'{data["low"]} to {data["high"]}' if data['high'] is not None
                      else f'at least {data["low"]}')

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+from pathlib import Path
+
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.errors import InvalidFile, UserError
+from robot_rl.learning.explorers import ExplorerConfig
+from robot_rl.sim.explorer_settings import TrainSettings
+from robot_rl.sim.gap import Gap, load_gap
+from robot_rl.sim.train_explorers import child_command, parse, settings_of, Training
+from robot_rl.sim.training_run import (alone_in, check_trainable, read_request, REQUEST, Request,
+                                       run_folder, run_identity, write_request)
+
+REACH, PUSH = load_contract('reach'), load_contract('puck_push')
+SETTINGS = TrainSettings()
+ROOT = Path('runs')
+
+
+def folder(contract=REACH, settings=SETTINGS) -> Path:
+    return run_folder(ROOT, run_identity(contract, settings))
+
+
+@pytest.mark.parametrize('changed', [
+    {'steps': 9}, {'updates': 9}, {'explorers': 9}, {'worlds': 99}, {'seed': 9},
+    {'gaps': (Gap(mass=2.0),)}, {'diversity': ExplorerConfig(alpha=2.0)},
+    {'diversity': ExplorerConfig(gate=2.0)}])
+def test_other_settings_are_another_folder(changed):
+    assert folder(settings=replace(SETTINGS, **changed)) != folder()
+
+
+def test_the_number_of_threads_changes_nothing():
+    assert folder(settings=replace(SETTINGS, threads=7)) == folder()
+
+
+def test_another_contract_or_a_changed_model_is_another_folder(tmp_path):
+    model = tmp_path / 'model.xml'
+    model.write_text(REACH.simulation.model.read_text() + '<!-- changed -->')
+    changed = replace(REACH, simulation=replace(REACH.simulation, model=model))
+    assert len({folder(), folder(PUSH), folder(changed)}) == 3
+    assert folder().parent == ROOT
+
+
+def test_a_model_that_is_gone_is_told_by_its_path(tmp_path):
+    gone = replace(REACH, simulation=replace(REACH.simulation, model=tmp_path / 'gone.xml'))
+    with pytest.raises(UserError, match=r'gone\.xml: cannot be read'):
+        run_identity(gone, SETTINGS)
+    with pytest.raises(InvalidFile, match=r'gone\.xml'):
+        check_trainable(gone, SETTINGS)
+
+
+def test_settings_are_checked_before_anything_is_trained():
+    check_trainable(REACH, SETTINGS)
+    with pytest.raises(UserError, match='steps: expected two rounds'):
+        check_trainable(REACH, replace(SETTINGS, steps=0))
+
+
+@pytest.mark.parametrize('phase', ['training', 'cancelled', 'failed', 'done'])
+def test_a_request_is_remembered(tmp_path, phase):
+    request = Request(phase, 'why', run_identity(REACH, SETTINGS))
+    assert read_request(tmp_path / 'run') is None
+    write_request(tmp_path / 'run', request)
+    assert read_request(tmp_path / 'run') == request
+    assert [path.name for path in (tmp_path / 'run').iterdir()] == [REQUEST]
+
+
+@pytest.mark.parametrize('text', ['', '{', '[]', 'null', '{"phase": "done"}', '\xff',
+                                  '{"phase": "done", "reason": "", "run": {}, "more": 1}',
+                                  '{"phase": "on", "reason": "", "run": {}}', '[' * 100_000])
+def test_a_request_that_cannot_be_read_is_told_by_its_path(tmp_path, text):
+    (tmp_path / REQUEST).write_bytes(text.encode('latin1'))
+    with pytest.raises(UserError, match=f'{REQUEST}: expected a request .* move it away'):
+        read_request(tmp_path)
+
+
+def test_a_child_does_not_train_other_than_what_was_asked_for(tmp_path):
+    write_request(tmp_path, Request('training', '', run_identity(REACH, SETTINGS)))
+    with pytest.raises(UserError, match=f'{REQUEST}: explorers: expected 9, found 15'):
+        Training(REACH, replace(SETTINGS, explorers=9), tmp_path).resume()
+
+
+def test_one_process_at_a_time_has_a_folder(tmp_path):
+    with alone_in(tmp_path / 'run'):
+        with pytest.raises(UserError, match='run: another process trains in this folder'):
+            with alone_in(tmp_path / 'run', patience=0.0):
+                pass
+    with alone_in(tmp_path / 'run', patience=0.0):
+        pass
+
+
+@pytest.mark.parametrize('settings', [
+    SETTINGS,
+    TrainSettings(5, 6, 7, 8, 9, 10, 11, diversity=ExplorerConfig(1, 1e-7, 0.1 + 0.2, 0.25),
+                  sac=replace(SETTINGS.sac, width=12, learning_rate=1e-5))])
+@pytest.mark.parametrize('gaps', [('none',), ('mild', '{mass: 1.5, name: -x}', 'none')])
+def test_the_child_is_told_every_setting_exactly(settings, gaps):
+    settings = replace(settings, gaps=tuple(load_gap(text) for text in gaps))
+    command = child_command(REACH.file, Path('a run'), settings, gaps)
+    options = parse(command[3:])
+    assert settings_of(options) == settings
+    assert (options.contract, options.run_dir) == (str(REACH.file), Path('a run'))
+    assert options.with_parent
+
+
+def test_a_folder_says_what_run_it_holds(tmp_path):
+    write_request(tmp_path, Request('training', '', run_identity(REACH, SETTINGS)))
+    run = json.loads((tmp_path / REQUEST).read_text())['run']
+    assert (run['task'], run['steps'], run['gaps'][0]['name']) == ('reach', 162_000, 'none')
