@@ -40,6 +40,8 @@ setup(
     extras_require={
         # rclpy and messages as wheels, for machines without a ROS distribution.
         'ros': ['ros-kilted-common-interfaces', 'ros-kilted-rclpy[fastrtps]'],
+        # Experiments on a cluster: robot_rl/engine.py.
+        'ray': ['ray>=2.40'],
         'test': [
             'colcon-common-extensions',
             'flake8',

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from made_policies import explorers
+import numpy as np
+import pytest
+from robot_rl.casting import NO_EXPLORERS, NO_SIM_OPTIMAL
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Source
+from robot_rl.errors import UserError
+from robot_rl.learning.explorer_learner import use_threads
+from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.policy import decode_policy, HeldRandom
+from robot_rl.learning.sac import SacConfig
+from robot_rl.sim import trial
+from robot_rl.sim.gap import Gap
+from robot_rl.sim.training_run import Result
+from robot_rl.sim.trial import Budget, measure, Method, run_trial, Zeta
+from robot_rl.tasks.reach import scripted_action
+
+REACH = load_contract('reach')
+HORIZON = REACH.episode.horizon
+SAC = SacConfig(width=16)
+SHORT = Budget(episodes=6, period=3, measured=4, final=5)
+
+
+@pytest.fixture(scope='module')
+def simulated() -> Result:
+    use_threads(1)
+    return Result(explorers(REACH, (0.1, 0.1), (0.9, -0.9)),
+                  Learner(REACH, LearnerConfig(seed=9), SAC).actor(), {})
+
+
+def run(method: Method, simulated: Result | None, budget: Budget = SHORT, seed: int = 0,
+        gap: Gap = Gap()):
+    return run_trial(REACH, gap, method, simulated, budget, seed, SAC)
+
+
+class Scripted:
+    """The task's own demonstrator as a policy."""
+
+    def act(self, observation, rng):
+        return scripted_action(REACH.layout.view(observation), np.random.default_rng(0))
+
+
+class Still:
+    """Does nothing."""
+
+    def act(self, observation, rng):
+        return np.zeros(2)
+
+
+def test_every_episode_of_a_policy_that_succeeds_counts_once():
+    assert measure(REACH, Scripted(), Gap(), 7, seed=0) == 7
+
+
+def test_a_policy_that_never_arrives_is_measured_as_such():
+    assert measure(REACH, Still(), Gap(), 7, seed=0) == 0
+
+
+def test_the_gap_is_the_world_that_a_policy_is_measured_in():
+    assert measure(REACH, Scripted(), Gap('stuck', action_bound=0.02), 7, seed=0) == 0
+
+
+def test_direct_transfer_is_measured_and_learns_nothing(simulated):
+    found = run(Method('transfer'), simulated)
+    assert len(found.curve) == 1 and found.final.measured == 5
+    assert found.final.episodes == 0 and found.final.minutes == 0.0 and not found.explored
+
+
+def test_until_the_learner_knows_more_than_chance_every_mixed_episode_explores(simulated):
+    found = run(Method('mixed'), simulated)
+    assert found.explored == 6
+    assert [point.episodes for point in found.curve] == [0, 3, 6]
+    assert [point.successes for point in found.curve] == [0, 0, 0] and found.reached is None
+
+
+def test_minutes_are_those_of_the_robot_whose_periods_are_its_own(simulated):
+    slow = Gap('slow', control_rate=0.5)
+    nominal, slowed = (run(Method('mixed', tail=False), simulated, gap=gap).final.minutes
+                       for gap in (Gap(), slow))
+    most = SHORT.episodes * HORIZON / REACH.control_rate / 60
+    assert 0 < nominal <= most * 1.001
+    assert nominal < slowed <= 2 * most * 1.001
+
+
+def test_a_trial_is_deterministic_in_its_arguments(simulated):
+    one, other = (run(Method('mixed'), simulated, seed=3) for _ in range(2))
+    assert one == other
+    assert run(Method('mixed'), simulated, seed=4) != one
+
+
+def test_fine_tuning_begins_as_the_sim_optimal_policy(simulated, monkeypatch):
+    seen = []
+    monkeypatch.setattr(trial, 'measure', lambda _, policy, *rest: seen.append(policy) or 0)
+    run(Method('learn', 'sim_optimal'), simulated)
+    expected = decode_policy(simulated.sim_optimal, REACH, 'x').layers
+    assert all(np.array_equal(*pair) for layers in zip(expected, seen[0].layers)
+               for pair in zip(*layers))
+
+
+def test_a_trial_ends_early_after_two_good_measurements_in_a_row(simulated, monkeypatch):
+    results = iter([4, 3, 4, 4])
+    monkeypatch.setattr(trial, 'measure', lambda *_: next(results, 5))
+    found = run(Method('learn', 'sim_optimal'), simulated, replace(SHORT, episodes=12, period=1))
+    assert [point.success for point in found.curve] == [1.0, 0.75, 1.0, 1.0]
+    assert found.reached == found.curve[0]
+    assert found.final.episodes == 3 and found.final.success == 1.0
+
+
+def test_a_measurement_starts_elsewhere_than_the_others(simulated, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(trial, 'measure', lambda *given: seeds.append(given[-1]) or 0)
+    run(Method('learn', 'sim_optimal'), simulated)
+    assert len(set(seeds)) == len(seeds) == 4
+
+
+def test_a_learner_makes_an_update_per_transition_of_the_robot(monkeypatch):
+    versions = []
+    monkeypatch.setattr(trial, 'measure', lambda _, policy, *rest: versions.append(
+        policy.version) or 0)
+    found = run(Method('learn', zeta=0.5), None, replace(SHORT, episodes=26, period=26))
+    steps = round(found.final.minutes * 60 * REACH.control_rate)
+    assert versions == [steps, steps] and steps >= 1000
+
+
+@pytest.mark.parametrize(('method', 'reason'), [
+    (Method('mixed'), NO_EXPLORERS), (Method('transfer'), NO_SIM_OPTIMAL),
+    (Method('learn', 'sim_optimal'), 'sim_optimal: expected a policy to start from')])
+def test_what_a_method_lacks_is_named(method, reason):
+    with pytest.raises(UserError, match=reason[:40]):
+        run(method, None)
+
+
+@pytest.mark.parametrize('zeta', [0.0, 0.25, 1.0])
+def test_zeta_is_the_share_of_random_actions(zeta):
+    limits, rng = REACH.action, np.random.default_rng(0)
+    acting = Zeta(Marked(), HeldRandom(limits.low, limits.high), zeta)
+    sources = []
+    for _ in range(2000):
+        acting.act(np.zeros(6), rng)
+        sources.append(acting.source)
+    assert sources.count(Source.RANDOM) / 2000 == pytest.approx(zeta, abs=0.03)
+
+
+def test_without_random_numbers_the_mode_of_the_policy_acts():
+    limits = REACH.action
+    acting = Zeta(Marked(), HeldRandom(limits.low, limits.high), 1.0)
+    assert acting.act(np.zeros(6), None) == 'mode' and acting.source is Source.POLICY
+    acting.act(np.zeros(6), np.random.default_rng(0))
+    assert acting.source is Source.RANDOM
+
+
+class Marked:
+    """Tells that it was asked."""
+
+    version, source = 1, Source.POLICY
+
+    def act(self, observation, rng):
+        return 'mode'
