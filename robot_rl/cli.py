@@ -49,18 +49,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument('--contract', default='puck_push',
                       help='task contract with a simulation section: a file or a shipped name')
     demo.add_argument('--seed', type=_count, default=0, help='seed of everything random')
-    demo.add_argument('--gap', default='mild',
-                      help='how the twin that plays the robot differs: none, mild, declared, or '
-                      'YAML such as "{friction: 0.5}"')
-    demo.add_argument('--max-episodes', type=_count, default=300, help='learning episodes at most')
+    demo.add_argument('--gap', default='bent_tool',
+                      help='how the twin that plays the robot differs: none, mild, declared, '
+                      'bent_tool, or YAML such as "{friction: 0.5}"')
+    demo.add_argument('--sim-steps', type=_count, default=162_000,
+                      help='control steps in simulation to train explorers for')
+    demo.add_argument('--max-episodes', type=_count, default=300,
+                      help='episodes to learn from at most')
     demo.add_argument('--minutes', type=float, default=10.0, help='minutes of learning at most')
     demo.add_argument('--target', type=float, default=0.95,
                       help='success rate of the last 20 episodes, and of a greedy check, '
                       'at which learning ends')
     demo.add_argument('--evaluation', type=_count, default=20,
-                      help='greedy episodes before and after')
+                      help='greedy episodes of each policy that is measured')
     demo.add_argument('--no-video', dest='video', action='store_false',
-                      help='do not render the learned behaviour')
+                      help='do not render the kept behaviour')
     demo.set_defaults(run=_demo)
 
     report = commands.add_parser('report', help='write report.json and success.png of a run')

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / 'robot_rl'
 FILES = sorted(PACKAGE.rglob('*.py'))
 ROS = {'rclpy', 'launch', 'launch_ros', 'ament_index_python', 'rosbag2_py', 'tf2_ros',
        'rcl_interfaces', 'builtin_interfaces', 'rosidl_runtime_py'}
-WITH_ROS = {'ros', 'nodes', 'demo.py'}
+WITH_ROS = {'ros', 'nodes', 'demo.py', 'session.py'}
 FORBIDDEN = {
     'data': {'torch', 'mujoco'},
     'learning': {'mujoco', 'mcap', 'rosbags'},

@@ -21,12 +21,12 @@ CALL_TIMEOUT = 30.0     # s
 
 
 class Operator(Node):
-    """Collects status, events and the newest actor; `until` spins while it waits."""
+    """Collects status, events and the newest policies; `until` spins while it waits."""
 
     def __init__(self, on_event: Callable[[str, dict[str, str]], None]):
         super().__init__('operator')
         self.status: dict[str, dict[str, str]] = {}     # node -> its figures, and `text`
-        self.actor = b''                                # newest artifact
+        self.actor, self.kept = b'', b''                # newest artifacts
         self._on_event = on_event
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -35,7 +35,10 @@ class Operator(Node):
                 DiagnosticArray, f'{name}/status',
                 lambda message, name=name: self._on_status(name, message), LATCHED)
         self.create_subscription(DiagnosticArray, 'policy_server/events', self._on_events, EVENTS)
-        self.create_subscription(UInt8MultiArray, 'actor', self._on_actor, LATCHED)
+        for topic, name in (('actor', 'actor'), ('policy_server/kept', 'kept')):
+            self.create_subscription(
+                UInt8MultiArray, topic,
+                lambda message, name=name: setattr(self, name, bytes(message.data)), LATCHED)
 
     def _on_status(self, name: str, message: DiagnosticArray) -> None:
         for _, text, values in status_values(message):
@@ -44,9 +47,6 @@ class Operator(Node):
     def _on_events(self, message: DiagnosticArray) -> None:
         for _, kind, values in status_values(message):
             self._on_event(kind, values)
-
-    def _on_actor(self, message: UInt8MultiArray) -> None:
-        self.actor = bytes(message.data)
 
     def number(self, node: str, key: str) -> int:
         """Return a whole figure of a node's last status, 0 before there is one."""
