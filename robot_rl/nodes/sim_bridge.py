@@ -15,6 +15,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
 from robot_rl.contract import load_contract
+from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
 from robot_rl.learning.policy import MAX_EXPLORERS
 from robot_rl.ros.codecs import action_values, fill, interface_class
@@ -86,8 +87,10 @@ class SimBridge(Node):
         super().__init__('sim_bridge')
         self.settings = settings = Parameters(self, Settings).settings
         self.contract = load_contract(settings.contract)
-        self._twin = Twin(self.contract, load_gap(settings.gap), settings.seed)
-        self._steps, self._bad_actions, self._diverged = 0, 0, ''
+        self._gap = load_gap(settings.gap)
+        self._twin: Twin | None = None
+        self._fault = ''                # why the world stands still: no model, or diverged
+        self._steps, self._bad_actions = 0, 0
         self._size = len(self.contract.action.layout)
         self._command, self._command_at = np.zeros(self._size), 0
         self._shown, self._sent = 0.0, 0.0
@@ -107,7 +110,20 @@ class SimBridge(Node):
             self, self.contract, train, Path(settings.explorers_dir),
             lambda folder: child_command(self.contract.file.absolute(), folder, train,
                                          settings.train_gaps), self._event, self._health.publish)
-        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        self._load()
+
+    def _load(self) -> None:
+        """Make the twin and begin; where its model cannot be used, say so and stay for a reset."""
+        settings, wall = self.settings, Clock(clock_type=ClockType.STEADY_TIME)
+        try:
+            self._twin = Twin(self.contract, self._gap, settings.seed)
+        except UserError as error:
+            if not self.contract.simulation:
+                raise               # nothing that a reset could mend
+            self._fault = f'no twin: {error}'
+            self._event('no_twin', ERROR, reason=error)
+            return
+        self._fault = ''
         if settings.lockstep:
             self.create_timer(REPEAT_PERIOD, self._repeat, clock=wall)
         else:
@@ -123,6 +139,8 @@ class SimBridge(Node):
             self._bad_actions += 1
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
             return
+        if self._fault:
+            return
         self._command_at = self._twin.time_ns
         if self.settings.lockstep:
             self._step()
@@ -134,29 +152,31 @@ class SimBridge(Node):
         self._step()
 
     def _step(self) -> None:
-        if self._diverged:
+        if self._fault:
             return
         try:
             self._twin.step(self._command)
         except Diverged as error:
-            self._diverged = str(error)
+            self._fault = f'diverged: {error}'
             self._event('diverged', ERROR, reason=error)
             return
         self._steps += 1
         self._publish()
 
     def _on_reset(self, request, response):
-        self._twin.reset()
-        self._diverged = ''
-        self._command = np.zeros(self._size)
-        self._publish()
-        response.success = True
-        response.message = f'reset {self._twin.resets}'
+        if not self._twin:
+            self._load()        # the model may have been mended meanwhile
+        response.success, response.message = self._twin is not None, self._fault
+        if self._twin:
+            self._twin.reset()
+            self._fault, self._command = '', np.zeros(self._size)
+            self._publish()
+            response.message = f'reset {self._twin.resets}'
         return response
 
     def _repeat(self) -> None:
         """Send the step again while no action comes: a late or restarted partner needs it."""
-        if not self._diverged and time.monotonic() - self._sent > REPEAT_PERIOD:
+        if not self._fault and time.monotonic() - self._sent > REPEAT_PERIOD:
             self._publish()
 
     def _publish(self) -> None:
@@ -185,12 +205,13 @@ class SimBridge(Node):
         self._markers.publish(clear_markers(WORLD_FRAME))
 
     def _describe(self) -> Health:
-        level = ERROR if self._diverged else self._training.level
-        text = f'diverged: {self._diverged}; call reset' if self._diverged else (
+        level = ERROR if self._fault else self._training.level
+        text = f'{self._fault}; call reset' if self._fault else (
             'lockstep' if self.settings.lockstep else f'{self.settings.pace:g} x real time')
         text = '; '.join(filter(None, (text, self._training.text)))
-        return Health(text, {'steps': self._steps, 'resets': self._twin.resets,
-                             'gap': self._twin.gap.name, 'bad_actions': self._bad_actions,
+        return Health(text, {'steps': self._steps,
+                             'resets': self._twin.resets if self._twin else 0,
+                             'gap': self._gap.name, 'bad_actions': self._bad_actions,
                              'tf': 'on' if TFMessage else 'off, tf2_msgs is not installed',
                              'contract': self.contract.hash, **self._training.values()}, level)
 

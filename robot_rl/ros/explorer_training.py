@@ -23,6 +23,8 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
 LOOK_PERIOD = 0.2       # s between looks at the child
+PARAMETERS = {'steps': 'sim_steps', 'updates': 'sim_updates', 'seed': 'train_seed',
+              'threads': 'train_workers', 'gaps': 'train_gaps'}     # setting -> its parameter
 
 
 class ExplorerTraining:
@@ -41,7 +43,7 @@ class ExplorerTraining:
         self._event, self._changed = event, changed
         self._process = TrainingProcess()
         self.state = TrainingState()
-        self.folder, self._identity = self._run()
+        self.folder, self._identity = root, {}      # of the run, once one is looked for
         self._outputs = {name: node.create_publisher(UInt8MultiArray, name, LATCHED)
                          for name in ('explorers', 'sim_optimal')}
         node.create_service(Trigger, '~/train_explorers', self._on_train)
@@ -81,6 +83,7 @@ class ExplorerTraining:
     def take_up(self) -> None:
         """Publish the result of an earlier node, or go on where one was killed."""
         try:
+            self.folder, self._identity = self._run()
             if self._publish_result():
                 return
             request = read_request(self.folder)
@@ -96,7 +99,7 @@ class ExplorerTraining:
             response.message = f'already {self.state.phase}, see ~/status'
             return response
         try:
-            check_trainable(self._contract, self._settings)
+            check_trainable(self._contract, self._settings, PARAMETERS)
             self.folder, self._identity = self._run()
             done = self._publish_result()
             if not done:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from robot_rl.errors import UserError
 from robot_rl.learning.explorers import ExplorerConfig
@@ -33,8 +35,8 @@ class TrainSettings:
         """Return the control steps of a round, over all worlds."""
         return self.worlds * EPISODES_PER_ROUND * horizon
 
-    def check(self, horizon: int) -> None:
-        """Raise UserError, naming the key, for settings that cannot work."""
+    def check(self, horizon: int, names: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Raise UserError for settings that cannot work; `names` are those that the user knows."""
         least, diversity, sac = self.round_steps(horizon), self.diversity, self.sac
         rules = (
             ('worlds', self.worlds, f'one per latent, {diversity.latents + 1} or more',
@@ -60,4 +62,5 @@ class TrainSettings:
              1 <= sac.critic_subset <= sac.critics))
         for name, found, expected, holds in rules:
             if not holds:
-                raise UserError(f'explorers: {name}: expected {expected}, found {found}')
+                raise UserError(f'explorers: {names.get(name, name)}: expected {expected}, '
+                                f'found {found}')

@@ -7,7 +7,7 @@ same again finds what is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 import fcntl
@@ -15,6 +15,7 @@ import hashlib
 import json
 from pathlib import Path
 import time
+from types import MappingProxyType
 
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
@@ -76,9 +77,10 @@ def check_identity(expected: dict, found, path: Path) -> None:
                             'train with the same again, or in another folder')
 
 
-def check_trainable(contract: Contract, settings: TrainSettings) -> None:
+def check_trainable(contract: Contract, settings: TrainSettings,
+                    names: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raise UserError for settings, a model or a gap that cannot work, without training."""
-    settings.check(contract.episode.horizon)
+    settings.check(contract.episode.horizon, names)
     for gap in dict.fromkeys(settings.gaps):
         Twin(contract, gap)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rclpy.time import Time
+from robot_rl.contract import load_contract
 from robot_rl.nodes import sim_bridge
 from robot_rl.nodes.sim_bridge import SimBridge
 from robot_rl.ros.qos import COMMAND, LATCHED, STREAM
@@ -201,3 +202,22 @@ def test_late_subscribers_get_status(start):
     diagnostics = bench.listen('diagnostic_msgs/msg/DiagnosticArray', '/diagnostics', STREAM)
     bench.until(lambda: diagnostics)
     assert diagnostics[0].status[0].name == 'sim_bridge: status'
+
+
+@pytest.mark.parametrize('found, said', [
+    ('nowhere.xml', 'nowhere.xml'), ('other.xml', 'shoulder')])
+def test_a_model_that_cannot_be_used_leaves_the_node_up_until_a_reset_finds_it_mended(
+        start, make_contract, tmp_path, found, said):
+    own = load_contract('reach').simulation.model
+    (tmp_path / 'other.xml').write_text('<mujoco><worldbody/></mujoco>')
+    contract = make_contract(**{'robot_rl.tasks:reach.xml': found})
+    driver = Driver(start(SimBridge, lockstep=True, contract=str(contract.file)))
+    driver.bench.until(lambda: 'no twin' in driver.bench.status.get('text', ''))
+    assert said in driver.bench.status['text'] and said in driver.bench.event('no_twin')['reason']
+    driver.send(1.0, 0.0)
+    for service in ('reset', 'train_explorers'):
+        answer = driver.bench.call(Trigger, f'sim_bridge/{service}')
+        assert not answer.success and said in answer.message
+    (tmp_path / found).write_bytes(own.read_bytes())
+    assert driver.reset().success
+    driver.step(1.0, 0.0)

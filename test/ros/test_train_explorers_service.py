@@ -278,7 +278,7 @@ def test_a_damaged_request_is_refused_by_its_name(begin, root):
 
 
 @pytest.mark.parametrize(('budget', 'reason'), [
-    ({'sim_steps': 0}, 'steps: expected two rounds of 900 or more, found 0'),
+    ({'sim_steps': 0}, 'sim_steps: expected two rounds of 900 or more, found 0'),
     ({'sim_updates': 0}, 'updates: expected at least one per round, found 0'),
     ({'worlds': 8}, 'worlds: expected one per latent, 9 or more, found 8')])
 def test_a_budget_that_cannot_work_is_answered(begin, root, budget, reason):
