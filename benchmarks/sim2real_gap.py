@@ -277,14 +277,16 @@ def plot(result: dict) -> bytes:
     return image.getvalue()
 
 
-def plan(full: bool, methods: list[str] | None, draws: list[int] | None) -> list[RobotCell]:
+def plan(full: bool, methods: list[str] | None = None, draws: list[int] | None = None,
+         sizes: list[float] | None = None) -> list[RobotCell]:
     """Return the cells of a setting, without the simulator's."""
     budget, seeds = (BUDGET, SIM_SEEDS) if full else (FAST_BUDGET, 1)
     chosen = methods or (list(METHODS) if full else FAST)
-    cells = [RobotCell(method, 1.0, index, seeds, budget)
-             for index in draws or (DRAWS if full else FAST_DRAWS) for method in chosen]
+    sizes = sizes or (SIZES if full else (1.0,))
+    cells = [RobotCell(method, 1.0, index, seeds, budget) for index in
+             draws or (DRAWS if full else FAST_DRAWS) for method in chosen if 1.0 in sizes]
     return cells + [RobotCell(method, size, index, seeds, budget)
-                    for size in SIZES if full and size != 1.0
+                    for size in sizes if size != 1.0
                     for index in draws or SWEEP_DRAWS for method in chosen if method in SWEPT]
 
 
@@ -303,15 +305,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', choices=METHODS, metavar='NAME',
                         help='only these: ' + ', '.join(METHODS))
     parser.add_argument('--draws', nargs='+', type=int, metavar='N', help='only these robots')
+    parser.add_argument('--sizes', nargs='+', type=float, metavar='S',
+                        help='only these sizes of the gap')
     parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
                         '(default sim2real_gap.json in the run folder; with --full in results/)')
     options = parser.parse_args(arguments)
-    if min(options.draws or [0]) < 0 or options.workers < 1:
-        parser.error('--draws: expected at least 0, --workers: at least 1')
+    if min([*(options.draws or []), *(options.sizes or []), 0]) < 0 or options.workers < 1:
+        parser.error('--draws, --sizes: expected at least 0, --workers: at least 1')
     name = 'full' if options.full else 'fast'
     options.run_dir = options.run_dir or Path('runs') / f'sim2real_gap_{name}'
     if not options.out:
-        whole = options.full and not options.methods and not options.draws
+        whole = options.full and not (options.methods or options.draws or options.sizes)
         folder = Path(__file__).parent / 'results' if whole else options.run_dir
         options.out = folder / 'sim2real_gap.json'
     return options
@@ -321,8 +325,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
     options, line = parse(arguments), ProgressLine()
     try:
-        run = Run(options.run_dir, plan(options.full, options.methods, options.draws),
-                  options.engine)
+        cells = plan(options.full, options.methods, options.draws, options.sizes)
+        run = Run(options.run_dir, cells, options.engine)
         for text in run.work(options.workers):
             line.show(text, final=True)
     except KeyboardInterrupt:

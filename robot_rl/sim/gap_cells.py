@@ -23,7 +23,8 @@ from robot_rl.sim.training_run import Result
 from robot_rl.sim.trial import Budget, Method, run_trial, Trial
 
 TASK = 'puck_push'
-OFFSET = 0.045                  # m, of the tool, at size 1
+OFFSET = 0.045                  # m, by which the tool is longer, at size 1
+BEND = math.radians(60.0)       # of that to a side, at most
 FACTOR = 1.5                    # friction and mass differ by up to this factor
 LATENCY = 0.04                  # s, at most
 WEAKER = 0.2                    # share by which the action bound shrinks, at most
@@ -35,7 +36,7 @@ def draw(size: float, index: int, tool: bool = True) -> Gap:
     Without `tool` it is what people randomise a simulator over.
     """
     toward, friction, mass, latency, bound = np.random.default_rng([1, index]).uniform(-1, 1, 5)
-    angle, reach = 0.5 * math.pi * toward, size * OFFSET * tool     # toward longer tools
+    angle, reach = BEND * toward, size * OFFSET * tool
     factor = size * math.log(FACTOR)
     return Gap(f'size {size:g}, draw {index}', friction=math.exp(friction * factor),
                mass=math.exp(mass * factor), latency=0.5 * (latency + 1.0) * LATENCY * size,
