@@ -19,7 +19,7 @@ from robot_rl.paths import shared_file
 
 KINDS = {
     'sim': ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner'),
-    'robot': ('policy_server', 'data_recorder', 'sac_learner'),
+    'robot': ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner'),
     'ingest': ('demo_ingest',),
 }
 
@@ -73,6 +73,8 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
     for name in KINDS[kind]:
         parameters = {'contract': _absolute(contract)}
         if name == 'sim_bridge':
+            parameters['twin'] = kind == 'sim'
+        if name == 'sim_bridge' and kind == 'sim':
             parameters['use_sim_time'] = False      # it publishes the clock that others follow
         elif sim_time or use_sim_time is not None:
             parameters['use_sim_time'] = sim_time

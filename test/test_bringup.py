@@ -45,6 +45,11 @@ def test_in_simulation_all_but_the_clock_follow_the_clock():
         'sim_bridge': False, 'policy_server': True, 'data_recorder': True, 'sac_learner': True}
 
 
+def test_on_the_robot_the_simulator_trains_and_does_not_play_the_robot():
+    assert named(graph('robot', contract='puck_push'))['sim_bridge'].parameters['twin'] is False
+    assert named(graph('sim', contract='puck_push'))['sim_bridge'].parameters['twin'] is True
+
+
 def test_on_the_robot_the_parameter_file_chooses_the_clock():
     specs = graph('robot', contract='puck_push')
     assert not any('use_sim_time' in spec.parameters for spec in specs)
@@ -52,7 +57,7 @@ def test_on_the_robot_the_parameter_file_chooses_the_clock():
 
 def test_use_sim_time_given_holds_on_the_robot():
     specs = graph('robot', contract='puck_push', use_sim_time=False)
-    assert [spec.parameters['use_sim_time'] for spec in specs] == [False] * 3
+    assert [spec.parameters['use_sim_time'] for spec in specs] == [False] * 4
 
 
 def test_no_seed_leaves_it_to_the_parameter_file():

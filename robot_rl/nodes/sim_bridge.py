@@ -48,6 +48,7 @@ class Settings:
     """Parameters of sim_bridge."""
 
     contract: str = parameter('', 'Contract file, or the name of a shipped contract')
+    twin: bool = parameter(True, 'Play the robot; false: beside a real one, only train for it')
     seed: int = parameter(0, 'Seed of start states and sensor noise', low=0)
     lockstep: bool = parameter(False, 'Step when an action arrives, as fast as the graph goes')
     pace: float = parameter(1.0, 'Real-time factor where lockstep is off', low=0.01, high=100.0)
@@ -94,6 +95,20 @@ class SimBridge(Node):
         self._size = len(self.contract.action.layout)
         self._command, self._command_at = np.zeros(self._size), 0
         self._shown, self._sent = 0.0, 0.0
+        self._event = EventPublisher(self)
+        self._health = HealthReporter(self, self._describe)
+        train = settings.training()
+        self._training = ExplorerTraining(
+            self, self.contract, train, Path(settings.explorers_dir),
+            lambda folder: child_command(self.contract.file.absolute(), folder, train,
+                                         settings.train_gaps), self._event, self._health.publish)
+        if settings.twin:
+            self._play()
+        else:
+            self._training.take_up()
+
+    def _play(self) -> None:
+        """Open the topics of a robot and begin."""
         self._outputs = {entry.name: self.create_publisher(
             interface_class(entry.type), entry.topic, DRIVER)
             for entry in self.contract.observations}
@@ -103,13 +118,6 @@ class SimBridge(Node):
         self.create_subscription(interface_class(self.contract.action.type),
                                  self.contract.action.topic, self._on_action, COMMAND)
         self.create_service(Trigger, '~/reset', self._on_reset)
-        self._event = EventPublisher(self)
-        self._health = HealthReporter(self, self._describe)
-        train = settings.training()
-        self._training = ExplorerTraining(
-            self, self.contract, train, Path(settings.explorers_dir),
-            lambda folder: child_command(self.contract.file.absolute(), folder, train,
-                                         settings.train_gaps), self._event, self._health.publish)
         self._load()
 
     def _load(self) -> None:
@@ -202,11 +210,13 @@ class SimBridge(Node):
     def close(self) -> None:
         """End the training, to be gone on with at the next start; take the scene out of RViz."""
         self._training.close()
-        self._markers.publish(clear_markers(WORLD_FRAME))
+        if self.settings.twin:
+            self._markers.publish(clear_markers(WORLD_FRAME))
 
     def _describe(self) -> Health:
         level = ERROR if self._fault else self._training.level
         text = f'{self._fault}; call reset' if self._fault else (
+            'no twin is asked for' if not self.settings.twin else
             'lockstep' if self.settings.lockstep else f'{self.settings.pace:g} x real time')
         text = '; '.join(filter(None, (text, self._training.text)))
         return Health(text, {'steps': self._steps,

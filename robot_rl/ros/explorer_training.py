@@ -82,6 +82,8 @@ class ExplorerTraining:
 
     def take_up(self) -> None:
         """Publish the result of an earlier node, or go on where one was killed."""
+        if not self._contract.simulation:
+            return                      # of a robot without a simulator; a request is answered so
         try:
             self.folder, self._identity = self._run()
             if self._publish_result():

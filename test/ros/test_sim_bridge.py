@@ -221,3 +221,19 @@ def test_a_model_that_cannot_be_used_leaves_the_node_up_until_a_reset_finds_it_m
     (tmp_path / found).write_bytes(own.read_bytes())
     assert driver.reset().success
     driver.step(1.0, 0.0)
+
+
+def test_beside_a_real_robot_it_says_nothing_in_its_place(start):
+    bench = start(SimBridge, twin=False)
+    bench.says(training='idle')
+    own = {name for name, _ in bench.node.get_publisher_names_and_types_by_node('sim_bridge', '/')}
+    assert own.isdisjoint({'/joint_states', '/tip', '/clock'}) and '/explorers' in own
+
+
+def test_a_robot_without_a_simulator_is_told_so_when_it_asks_to_train(start, make_contract):
+    text = load_contract('reach').text
+    contract = make_contract(**{text[text.index('simulation:'):]: ''})
+    bench = start(SimBridge, twin=False, contract=str(contract.file))
+    answer = bench.call(Trigger, 'sim_bridge/train_explorers')
+    assert not answer.success and 'simulation' in answer.message
+    assert bench.says(training='idle')
