@@ -11,12 +11,16 @@ only, which leads to SHUT whatever is done. So its optimal policy gives up at st
 But up to the gap the simulator is right, and that is enough to learn where to explore.
 
     paper        here                              shape
-    M            Mdp.transition, Mdp.reward        (H, S, A, S), (H, S, A)
+    M            Mdp.transition, Mdp.reward        (H, N, S, A, S), (H, N, S, A)
     phi(s, a)    one-hot features of (h, s, a)     (H, S, A)
-    Pi_exp^h     sets[h] of exploration_set        (n, H, S), greedy actions
-    lambda_min   of exploration_set                scalar
-    f, pi_f      q, greedy(q)                      (H, S, A), (H, S)
+    Pi_exp^h     policies[:, n, h] of exploration_set    (H, R, S), greedy actions
+    lambda_min   of exploration_set                (N,)
+    f, pi_f      q, greedy(q)                      (H, N, S, A), (H, N, S)
     zeta, T      chance of a uniform action; real episodes, tests included
+
+N locks, one per seed, lie side by side. Episodes are drawn by counts: of those that are in s at
+step h, the numbers that do each action, and then reach each state, are multinomial. That is the
+law of episodes run one by one, at no cost per episode, and the learner sees nothing but counts.
 
 What it does not show: a learner with optimism (UCB, R-max) opens this small lock without a
 simulator; the theory is about naive exploration, which is what robots run. The gap is 1, more
@@ -48,170 +52,161 @@ ZETA = 0.75
 
 @dataclass(frozen=True)
 class Mdp:
-    """A layered MDP with a fixed start state 0; after the last of the H steps nothing follows."""
+    """Layered MDPs with a fixed start state 0; after the last of the H steps nothing follows."""
 
-    transition: np.ndarray      # (H, S, A, S), P_h(s' | s, a)
-    reward: np.ndarray          # (H, S, A), r_h(s, a)
+    transition: np.ndarray      # (H, ..., S, A, S), P_h(s' | s, a)
+    reward: np.ndarray          # (H, ..., S, A), r_h(s, a)
 
 
 def lock(combination: np.ndarray, gap: float = 1.0) -> tuple[Mdp, Mdp]:
-    """Return the real lock and its simulator for the right actions (H,), each 0 or 1; H >= 2.
+    """Return the real lock and its simulator for right actions (H, ...), each 0 or 1; H >= 2.
 
     `gap` is eps_sim: the chance of the right action to keep the real lock open at the gap.
     """
-    horizon = len(combination)
-    reward = np.zeros((horizon, 2, 2))
-    reward[1:, SHUT] = 1 / (4 * (horizon - 1))
-    reward[-1, OPEN, combination[-1]] = 1.0
-    simulated = np.tile([0.0, 1.0], (horizon, 2, 2, 1))     # to SHUT, except for what follows
-    simulated[np.arange(horizon), OPEN, combination] = (1.0, 0.0)
-    simulated[-2, OPEN] = (0.0, 1.0)
-    real = simulated.copy()
-    real[-2, OPEN, combination[-2]] = (gap, 1.0 - gap)
-    return Mdp(real, reward), Mdp(simulated, reward)
+    right = np.eye(2)[combination]          # (H, ..., A)
+    reward = np.zeros((*combination.shape, 2, 2))
+    reward[1:, ..., SHUT, :] = 1 / (4 * (len(right) - 1))
+    reward[-1, ..., OPEN, :] = right[-1]
+    real = np.stack([right, 0 * right], axis=-2)            # (H, ..., S, A), chance of OPEN next
+    simulated = real.copy()
+    real[-2] *= gap
+    simulated[-2] = 0.0
+    return tuple(Mdp(np.stack([opens, 1 - opens], axis=-1), reward) for opens in (real, simulated))
 
 
 def plan(transition: np.ndarray, reward: np.ndarray) -> np.ndarray:
-    """Return the optimal action values (H, S, A), backwards from the last step."""
+    """Return the optimal action values (H, ..., S, A), backwards from the last step."""
     q = np.array(reward, float)
     for h in reversed(range(len(q) - 1)):
-        q[h] += transition[h] @ q[h + 1].max(axis=-1)
+        q[h] += np.einsum('...sat,...t->...sa', transition[h], q[h + 1].max(axis=-1))
     return q
 
 
 def greedy(q: np.ndarray) -> np.ndarray:
-    """Return the policy (H, S) of largest value; the first action where values are equal."""
+    """Return the policy (H, ..., S) of largest value; the first action where values are equal."""
     return q.argmax(axis=-1)
 
 
+def acting(policy: np.ndarray, actions: int, uniform: float | np.ndarray = 0.0) -> np.ndarray:
+    """Return the chances (H, ..., S, A) of actions: a share is uniform, the rest the policy's."""
+    return uniform / actions + (1 - uniform) * np.eye(actions)[policy]
+
+
 def visits(transition: np.ndarray, policy: np.ndarray) -> np.ndarray:
-    """Return the chance (H, S, A) that an episode of the policy (H, S) is in s at h and does a."""
-    chance, here = np.zeros(transition.shape[:3]), np.eye(transition.shape[1])[0]
-    for h, states in enumerate(policy):
-        chance[h, np.arange(len(states)), states] = here
-        here = np.einsum('sa,sat->t', chance[h], transition[h])
+    """Return the chance (H, ..., S, A) that an episode of a policy is in s at h and does a."""
+    chance = acting(policy, transition.shape[-2])
+    here = np.eye(policy.shape[-1])[0]
+    for h in range(len(chance)):
+        chance[h] *= here[..., None]
+        here = np.einsum('...sa,...sat->...t', chance[h], transition[h])
     return chance
 
 
-def optimal(real: Mdp, policy: np.ndarray) -> bool:
+def optimal(real: Mdp, policy: np.ndarray) -> np.ndarray:
     """Return whether the policy is optimal in the real MDP, which only the benchmark can know."""
-    value = (visits(real.transition, policy) * real.reward).sum()
-    return value >= plan(real.transition, real.reward)[0, 0].max() - 1e-9
+    value = (visits(real.transition, policy) * real.reward).sum(axis=(0, -2, -1))
+    return value >= plan(real.transition, real.reward)[0, ..., 0, :].max(axis=-1) - 1e-9
 
 
-def exploration_set(simulator: Mdp) -> tuple[list[np.ndarray], float]:
-    """Return for each step h policies (n, H, S) that visit all its reachable features, lambda_min.
+def exploration_set(simulator: Mdp) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each step h policies that visit all its reachable features, and lambda_min.
 
     DynamicOED: the reward of each new policy is 1 on the least covered features of step h, those
     not yet visited; one exact plan maximises their coverage, or finds the rest out of reach.
     E[phi phi^T] of a step's policies is diagonal: lambda_min is its least entry over all steps.
+    Shapes: policies (H, N, H, R, S), which of the R a step needs (N, H, R), lambda_min (N,).
     """
-    sets, lambda_min = [], 1.0
-    for h in range(len(simulator.reward)):
-        policies, covered = [], np.zeros(simulator.reward.shape[1:])
-        while True:
-            wanted = np.zeros(simulator.reward.shape)
-            wanted[h] = covered == 0
-            q = plan(simulator.transition, wanted)
-            if q[0, 0].max() == 0:
-                break
-            policies.append(greedy(q))
-            covered += visits(simulator.transition, policies[-1])[h]
-        sets.append(np.stack(policies))
-        lambda_min = min(lambda_min, covered[covered > 0].min() / len(policies))
-    return sets, float(lambda_min)
+    own_step = np.eye(len(simulator.reward))[:, None, :, None, None]
+    transition, covered = simulator.transition[:, :, None], 0 * simulator.reward.swapaxes(0, 1)
+    policies, needed = [], []
+    while (q := plan(transition, own_step * (covered == 0)))[0, :, :, 0].any():
+        policies.append(greedy(q))
+        needed.append(q[0, :, :, 0].any(axis=-1))
+        visited = np.einsum('hnhsa->nhsa', visits(transition, policies[-1]))
+        covered += visited * needed[-1][..., None, None]
+    needed = np.stack(needed, axis=-1)
+    least = np.where(covered > 0, covered, np.inf).min(axis=(-2, -1)) / needed.sum(axis=-1)
+    return np.stack(policies, axis=-2), needed, least.min(axis=-1)
 
 
-def run_episodes(mdp: Mdp, policies: np.ndarray, which: np.ndarray, uniform: np.ndarray,
-                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Run m episodes at once; return counts (H, S, A, S) of transitions, and returns (m,).
-
-    Episode i follows policies[which[i]] (H, S), and acts uniformly where uniform (H, m) is true.
-    """
-    horizon, states, actions, _ = shape = mdp.transition.shape
-    cumulative = mdp.transition.cumsum(axis=-1)[..., :-1].reshape(horizon, states * actions, -1)
-    counts, returns = np.zeros(shape, int), np.zeros(len(which))
-    state = np.zeros(len(which), int)
-    for h in range(horizon):
-        drawn = rng.integers(actions, size=len(which))
-        action = np.where(uniform[h], drawn, policies[which, h, state])
-        cell = state * actions + action
-        state = (rng.random((len(which), 1)) >= cumulative[h][cell]).sum(axis=-1)
-        returns += mdp.reward[h].reshape(-1)[cell]
-        counts[h] = np.bincount(cell * states + state, minlength=counts[h].size).reshape(shape[1:])
-    return counts, returns
+def run_episodes(transition: np.ndarray, chances: np.ndarray, episodes: int | np.ndarray,
+                 rng: np.random.Generator) -> np.ndarray:
+    """Return counts (H, ..., S, A, S) of episodes, one number or (...), that act by chances."""
+    counts, here = [], np.multiply.outer(episodes, np.eye(chances.shape[-2], dtype=int)[0])
+    for h in range(len(chances)):
+        counts.append(rng.multinomial(rng.multinomial(here, chances[h]), transition[h]))
+        here = counts[h].sum(axis=(-3, -2))
+    return np.stack(counts)
 
 
 def fitted_q(counts: np.ndarray, reward: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Return action values (H, S, A) by fitted Q-iteration, backwards from step H.
+    """Return action values (H, ..., S, A) by fitted Q-iteration, backwards from step H.
 
     Least squares on one-hot features is the mean target of each (h, s, a), for which the counts
-    (H, S, A, S) suffice. What was never tried keeps its prior (H, S, A); its reward is not used.
+    (H, ..., S, A, S) suffice. What was never tried keeps its prior; its reward is not used.
     """
-    q, following = np.array(prior, float), np.zeros(counts.shape[-1])
+    q, tried, following = np.array(prior, float), counts.sum(axis=-1), np.zeros(counts.shape[-1])
+    share = counts / np.maximum(tried, 1)[..., None]
     for h in reversed(range(len(counts))):
-        tried = counts[h].sum(axis=-1)
-        target = reward[h] + counts[h] @ following / np.maximum(tried, 1)
-        q[h] = np.where(tried > 0, target, q[h])
+        target = reward[h] + np.einsum('...sat,...t->...sa', share[h], following)
+        np.copyto(q[h], target, where=tried[h] > 0)
         following = q[h].max(axis=-1)
     return q
 
 
-def batches(budget: int) -> Iterator[int]:
-    """Yield batch sizes, at least 4, that enlarge the total by a quarter up to the budget."""
+def batches(budget: int) -> Iterator[tuple[int, int]]:
+    """Yield batch sizes, at least 4, that enlarge the total by a quarter; and the total."""
     total = 0
     while (size := min(max(4, total // 4), budget - total)) >= 4:
         total += size
-        yield size
+        yield size, total
 
 
 def exploration_transfer(real: Mdp, simulator: Mdp, budget: int, rng: np.random.Generator,
-                         explorers: bool = True, tail: bool = True) -> int | None:
+                         explorers: bool = True, tail: bool = True) -> Iterator[tuple]:
     """Explore with policies from the simulator, learn by FQI, keep the better of two policies.
 
     An episode draws h ~ U{1..H}, follows an explorer of step h up to step h, and then acts
     uniformly: the random tail, as no explorer knows what lies behind the gap. Half of the episodes
     are data; a quarter tests the policy learned from all data so far, a quarter the sim-optimal
     one, which is kept if it did better (safety net). `explorers` and `tail` can be left out.
-    Return the real episodes after which the kept policy is optimal, or None.
+    Yield after each batch the real episodes so far and the kept policies (H, N, S).
     """
-    horizon, (sets, _) = len(real.reward), exploration_set(simulator)
-    policies, sizes = np.concatenate(sets), np.array([len(policies) for policies in sets])
+    horizon, worlds, _, actions = real.reward.shape
     transferred = greedy(plan(simulator.transition, simulator.reward))
-    counts, spent = np.zeros(real.transition.shape, int), 0
-    for size in batches(budget):
+    followed = np.arange(horizon) + 1 if tail else np.full(horizon, horizon)
+    policies, needed, _ = exploration_set(simulator)
+    if not explorers:           # one policy will do: it is followed for no step
+        followed, policies, needed = np.zeros(1), policies[:, :, :1, :1], needed[:, :1, :1]
+    uniform = (np.arange(horizon)[:, None] >= followed)[:, None, :, None, None, None]
+    chances = acting(policies, actions, uniform)
+    draw = needed / needed.sum(axis=-1, keepdims=True) / len(followed)
+    counts = np.zeros(real.transition.shape, int)
+    for size, spent in batches(budget):
         test = size // 4
-        step = rng.integers(horizon, size=size - 2 * test)
-        which = (sizes.cumsum() - sizes)[step] + rng.integers(sizes[step])
-        followed = (step + 1 if tail else np.full_like(step, horizon)) * explorers
-        uniform = np.arange(horizon)[:, None] >= followed
-        counts += run_episodes(real, policies, which, uniform, rng)[0]
+        episodes = rng.multinomial(size - 2 * test, draw.reshape(worlds, -1)).reshape(draw.shape)
+        data = run_episodes(real.transition[:, :, None, None], chances, episodes, rng)
+        counts += data.sum(axis=(2, 3))
         learned = greedy(fitted_q(counts, real.reward, np.zeros(real.reward.shape)))
-        both, neither = np.stack([learned, transferred]), np.zeros((horizon, 2 * test), bool)
-        returns = run_episodes(real, both, np.repeat([0, 1], test), neither, rng)[1]
-        spent += size
-        if optimal(real, both[returns.reshape(2, test).mean(axis=1).argmax()]):
-            return spent
-    return None
+        both = np.stack([learned, transferred], axis=2)
+        tests = run_episodes(real.transition[:, :, None], acting(both, actions), test, rng)
+        returns = np.einsum('hncsat,hnsa->nc', tests, real.reward)
+        yield spent, both[:, np.arange(worlds), returns.argmax(axis=-1)]
 
 
 def zeta_greedy(real: Mdp, simulator: Mdp, budget: int, rng: np.random.Generator,
-                transfer: bool = True, zeta: float = ZETA) -> int | None:
+                transfer: bool = True, zeta: float = ZETA) -> Iterator[tuple]:
     """Act greedily but for a share zeta of uniform actions; FQI on all data after each batch.
 
     With `transfer` it starts from the optimal values of the simulator, else from zero.
-    Return the real episodes after which the greedy policy is optimal, or None.
+    Yield after each batch the real episodes so far and the greedy policies (H, N, S).
     """
     prior = plan(simulator.transition, simulator.reward) * transfer
-    counts, q, spent = np.zeros(real.transition.shape, int), prior, 0
-    for size in batches(budget):
-        uniform = rng.random((len(prior), size)) < zeta
-        counts += run_episodes(real, greedy(q)[None], np.zeros(size, int), uniform, rng)[0]
-        q = fitted_q(counts, real.reward, prior)
-        spent += size
-        if optimal(real, greedy(q)):
-            return spent
-    return None
+    counts, policy = np.zeros(real.transition.shape, int), greedy(prior)
+    for size, spent in batches(budget):
+        counts += run_episodes(real.transition, acting(policy, counts.shape[-2], zeta), size, rng)
+        policy = greedy(fitted_q(counts, real.reward, prior))
+        yield spent, policy
 
 
 METHODS = {
@@ -224,18 +219,24 @@ METHODS = {
 }
 
 
-def solve(method: str, horizon: int, seed: int, budget: int) -> int | None:
-    """Return the episodes that a method needs on the lock of a seed, or None."""
-    combination = np.random.default_rng([seed, horizon]).integers(2, size=horizon)
-    rng = np.random.default_rng([seed, horizon, list(METHODS).index(method)])
-    return METHODS[method](*lock(combination), budget, rng)
+def solve(method: str, horizon: int, seeds: int, budget: int) -> list[int | None]:
+    """Return the episodes, or None, that a method needs on the lock of each seed."""
+    real, simulator = lock(np.stack([np.random.default_rng([seed, horizon]).integers(
+        2, size=horizon) for seed in range(seeds)], axis=1))
+    rng = np.random.default_rng([horizon, seeds, 1 + list(METHODS).index(method)])
+    first = np.zeros(seeds, int)
+    for spent, policies in METHODS[method](real, simulator, budget, rng):
+        first[(first == 0) & optimal(real, policies)] = spent
+        if first.all():
+            break
+    return [int(episodes) or None for episodes in first]
 
 
 def measure(horizons: tuple[int, ...], seeds: int) -> list[dict]:
     """Return a row per method and horizon; None stands for more episodes than the budget."""
     rows = []
     for method, horizon in itertools.product(METHODS, horizons):
-        episodes = [solve(method, horizon, seed, BUDGET) for seed in range(seeds)]
+        episodes = solve(method, horizon, seeds, BUDGET)
         ordered = sorted(episodes, key=lambda n: (n is None, n))
         solved, spent = seeds - episodes.count(None), sum(n or BUDGET for n in episodes)
         rows.append({'method': method, 'horizon': horizon, 'solved': solved,
@@ -312,7 +313,7 @@ def plot(result: dict) -> bytes:
               if n], '.', alpha=0.3, markersize=4)
     axes.set(yscale='log', xlabel='horizon H (steps)', ylabel='real episodes until optimal',
              title='Combination lock: mean and every seed')
-    axes.legend(loc=(0.52, 0.43), frameon=False)
+    axes.legend(loc=(0.52, 0.46), frameon=False)
     figure.savefig(image, format='png')
     return image.getvalue()
 
@@ -333,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measure(FAST_HORIZONS if options.fast else HORIZONS, options.seeds)
     fits = {method: fit([row for row in rows if row['method'] == method]) for method in METHODS}
     result = {'benchmark': 'lock', 'budget': BUDGET, 'zeta': ZETA, 'claims': check(rows, fits),
-              'lambda_min': exploration_set(lock(np.ones(CLAIM_HORIZON, int))[1])[1],
+              'lambda_min': exploration_set(lock(np.ones((CLAIM_HORIZON, 1), int))[1])[2].item(),
               'fits': fits, 'rows': rows, 'cpu_seconds': round(time.process_time(), 1)}
     print(show(result))
     try:

@@ -28,6 +28,7 @@ INPUT = int(mujoco.mjtState.mjSTATE_CTRL)
 MOCAP_INPUT = INPUT | int(mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT)
 TIME, QPOS = 0, 1           # where they lie in a full physics state
 NOISE_BLOCK = 64            # control steps whose noise is drawn at once
+LEAST_TASK = 16             # worlds; smaller tasks and the threads wait for the pool's lock
 
 
 class VectorTwin:
@@ -55,7 +56,10 @@ class VectorTwin:
         models = {gap: _with_gap(base, gap) for gap in dict.fromkeys(self.gaps)}
         self._models = [models[gap] for gap in self.gaps]
         self._data = [mujoco.MjData(base) for _ in range(threads)]
-        self._pool = Rollout(nthread=threads if threads > 1 else 0)
+        self._caller = Rollout(nthread=0)       # resets are short: no thread is woken for them
+        self._pool = Rollout(nthread=threads) if threads > 1 else self._caller
+        tasks = threads * max(worlds // (threads * LEAST_TASK), 1)
+        self._task = -(-worlds // tasks)        # worlds
         self.steps = round(self.period_ns * 1e-9 / base.opt.timestep)   # physics per control step
         self._timestep = base.opt.timestep
         self._bind(base)
@@ -75,21 +79,21 @@ class VectorTwin:
         self.state[chosen] = self._start
         draws = [np.random.default_rng((self.seed, world, self.resets[world])).random(
             len(self._start_columns)) for world in chosen]
-        self.state[np.ix_(chosen, self._start_columns)] = (
+        self.state[chosen[:, None], self._start_columns] = (
             self._start_low + self._start_spread * np.array(draws))
         for world in chosen[self._noise_scale[chosen] > 0]:
             self._noise_rngs[world] = np.random.default_rng(
                 (self.gaps[world].seed, self.seed, world, self.resets[world]))
-        self._history[chosen] = self._rest[self._actuators]
+        self._history[chosen] = self._rest[0, 0, self._actuators]
         self._ticks[chosen] = 0
         self.resets[chosen] += 1
         sensordata = np.empty((len(chosen), 1, self._sensordata.shape[2]))
         after = np.empty((len(chosen), 1, self.state.shape[1]))
-        self._roll([self._models[world] for world in chosen], self.state[chosen],
-                   np.tile(self._rest, (len(chosen), 1, 1)), after, sensordata)
+        self._roll(self._caller, [self._models[world] for world in chosen], self.state[chosen],
+                   self._rest[:len(chosen)], after, sensordata)
         self._observation[chosen] = self._columns.read(sensordata[:, 0])
         self.diverged[chosen] = False
-        self._add_noise(chosen)
+        self._add_noise(mask)
 
     def step(self, actions: np.ndarray) -> None:
         """Run one control period of every world under actions (N, m), in the contract's units.
@@ -98,18 +102,22 @@ class VectorTwin:
         reset it is not simulated further and keeps its last observation. Raises UserError for
         actions that are not N x m finite numbers.
         """
+        actions = self._checked(actions).clip(self._low, self._high)
         self._history[:, 1:] = self._history[:, :-1].copy()
-        self._history[:, 0] = np.clip(self._checked(actions), self._low, self._high)
-        self._inputs[:, :, self._actuators] = self._history[self._rows, self._age]
-        self._roll(self._models, self.state, self._inputs, self._states, self._sensordata)
+        self._history[:, 0] = actions
+        self._inputs[:, :, self._actuators] = self._history.reshape(-1, actions.shape[1]).take(
+            self._running, axis=0)
+        self._roll(self._pool, self._models, self.state, self._inputs, self._states,
+                   self._sensordata)
         values = self._columns.read(self._sensordata[:, -1])
         self.diverged |= ~self._survived(values)
-        np.copyto(self.state, self._states[:, -2])
-        np.copyto(self._observation, values, where=~self.diverged[:, None])
+        self.state[:] = self._states[:, -2]
         if self.diverged.any():
+            values[self.diverged] = self._observation[self.diverged]
             self.state[self.diverged] = self._start     # any finite state: its result is not used
+        self._observation = values
         self._ticks += 1
-        self._add_noise(np.flatnonzero(~self.diverged))
+        self._add_noise(~self.diverged)
 
     def observation(self) -> np.ndarray:
         """Return the observations (N, n) float64, a new array."""
@@ -133,27 +141,28 @@ class VectorTwin:
             mujoco.mj_resetDataKeyframe(model, data, 0)
         self._input = MOCAP_INPUT if model.nmocap else INPUT
         self._start = _read(model, data, int(STATE))
-        self._rest = _read(model, data, self._input)        # inputs when no command has arrived
+        # Inputs when no command has arrived, (N, 1, i).
+        self._rest = np.tile(_read(model, data, self._input), (n, 1, 1))
         self.state = np.tile(self._start, (n, 1))           # (N, k) full physics state
-        self._inputs = np.tile(self._rest, (n, self.steps + 1, 1))
+        self._inputs = np.tile(self._rest, (1, self.steps + 1, 1))
         self._states = np.empty((n, self.steps + 1, len(self._start)))
         self._sensordata = np.empty((n, self.steps + 1, model.nsensordata))
         # A command given at the start of a period acts `delay` physics steps later, so within a
         # period step i runs the command that is age[i] periods old; the extra step runs the last.
         delay = np.array([round(gap.latency / self._timestep) for gap in self.gaps])[:, None]
         early = np.arange(self.steps + 1) < delay % self.steps
-        self._age = delay // self.steps + early         # (N, steps + 1)
-        self._rows = np.arange(n)[:, None]
-        self._history = np.empty((n, self._age.max() + 1, len(names)))      # newest first
+        age = delay // self.steps + early               # (N, steps + 1)
+        self._history = np.empty((n, age.max() + 1, len(names)))            # newest first
+        self._running = np.arange(n)[:, None] * self._history.shape[1] + age    # rows of it
         self._ticks = np.zeros(n, int)
         self._noise_scale = np.array([gap.observation_noise for gap in self.gaps])
         self._noise_rngs: dict[int, np.random.Generator] = {}
         self._noise = np.zeros((n, NOISE_BLOCK, self._columns.noisy.sum()))
 
-    def _roll(self, models, start, inputs, states, sensordata) -> None:
-        self._pool.rollout(models, self._data, start, inputs, control_spec=self._input,
-                           skip_checks=True, nstep=inputs.shape[1], state=states,
-                           sensordata=sensordata)
+    def _roll(self, pool: Rollout, models, start, inputs, states, sensordata) -> None:
+        pool.rollout(models, self._data[:max(pool.nthread, 1)], start, inputs,
+                     control_spec=self._input, skip_checks=True, nstep=inputs.shape[1],
+                     state=states, sensordata=sensordata, chunk_size=self._task)
 
     def _checked(self, actions) -> np.ndarray:
         actions = np.asarray(actions, np.float64)
@@ -173,11 +182,11 @@ class VectorTwin:
         least = self.state[:, TIME] + (self.steps + 0.5) * self._timestep
         return (self._states[:, -1, TIME] > least) & np.isfinite(observation).all(axis=1)
 
-    def _add_noise(self, chosen: np.ndarray) -> None:
-        """Add to the positions of some worlds the noise of their tick."""
+    def _add_noise(self, mask: np.ndarray) -> None:
+        """Add to the positions of the worlds of a mask (N,) the noise of their tick."""
         if not self._noise_rngs:
             return
-        chosen = chosen[self._noise_scale[chosen] > 0]
+        chosen = np.flatnonzero(mask & (self._noise_scale > 0))
         slot = self._ticks[chosen] % NOISE_BLOCK
         for world in chosen[slot == 0]:
             self._noise[world] = self._noise_rngs[world].normal(

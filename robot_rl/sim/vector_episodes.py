@@ -88,7 +88,7 @@ class VectorEpisodes:
         Raises UserError for actions that are not N x m finite numbers, for a reward that fails,
         and for a world that is over and was not reset.
         """
-        if self._over.any():
+        if not self.auto_reset and self._over.any():
             raise UserError(f'world {int(np.argmax(self._over))}: its episode is over, reset it')
         action, observation = self._limited(requested), self.observation
         self.twin.step(action)
@@ -137,7 +137,7 @@ def gather(results: list[StepResult]) -> Experience:
     """Return consecutive step results as one Experience, world by world."""
     if not results:
         raise UserError('experience: expected at least one step, found none')
-    columns = {name: np.stack([getattr(result, name) for result in results], axis=1)
+    columns = {name: np.array([getattr(result, name) for result in results]).swapaxes(0, 1)
                for name in StepResult.__dataclass_fields__}     # (N, steps, ...)
     valid = columns.pop('valid')
     last = np.zeros_like(valid)             # no successor: a divergence comes next, or nothing
@@ -155,7 +155,7 @@ def _judge(contract: Contract, observation, action, following, valid):
         success = contract.is_success(following)
     except Exception as error:  # noqa: B902, user code may raise anything
         raise UserError(f'{contract.reward_name}: {type(error).__name__}: {error}') from error
-    if not np.isfinite(reward[valid]).all():
+    if not (np.isfinite(reward) | ~valid).all():
         raise UserError(f'{contract.reward_name}: expected finite rewards, found '
                         f'{reward[valid][~np.isfinite(reward[valid])][0]}')
     success = success & valid

@@ -10,7 +10,7 @@ from robot_rl.contract import Contract, load_contract
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.sim.gap import Gap, SHIPPED
 from robot_rl.sim.twin import Twin
-from robot_rl.sim.vector import NOISE_BLOCK, VectorTwin
+from robot_rl.sim.vector import LEAST_TASK, NOISE_BLOCK, VectorTwin
 from robot_rl.tasks.puck_push import scripted_action
 
 REACH, PUSH = load_contract('reach'), load_contract('puck_push')
@@ -101,6 +101,14 @@ def test_a_world_does_not_depend_on_the_worlds_beside_it():
     few = run(VectorTwin(PUSH, 2, [NOISY], seed=4), commands[:, :2])
     many = run(VectorTwin(PUSH, 3, [NOISY], seed=4, threads=2), commands)
     assert np.array_equal(few, many[:, :2])
+
+
+@pytest.mark.parametrize('worlds', [1, LEAST_TASK, 2 * LEAST_TASK + 1, 5 * LEAST_TASK])
+def test_how_worlds_are_shared_out_to_threads_changes_nothing(worlds):
+    commands = actions(REACH, 3, worlds)
+    alone, shared = (run(VectorTwin(REACH, worlds, threads=threads), commands)
+                     for threads in (1, 2))
+    assert np.array_equal(alone, shared)
 
 
 def test_reset_of_one_world_leaves_the_others_alone():
