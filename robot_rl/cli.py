@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   robot_rl demo                          the whole loop in simulation, ends with a report
   robot_rl check config/puck_push.yaml   check a contract, show its vectors
   robot_rl report runs/today             plots and figures of what happened
+  robot_rl import pusht demos.npz bags   human demonstrations as recordings
 """
 
 
@@ -74,6 +75,14 @@ def _parser() -> argparse.ArgumentParser:
         'check', help='check a contract: print its vectors as a table, or every error')
     check.add_argument('contract', help='a YAML file, or the name of a shipped contract')
     check.set_defaults(run=_check)
+
+    foreign = commands.add_parser(
+        'import', help='write demonstrations of another format as recordings')
+    foreign.add_argument('format', choices=['pusht'],
+                         help='pusht: the .npz of the human Push-T demonstrations')
+    foreign.add_argument('file', type=Path, help='file to read')
+    foreign.add_argument('folder', type=Path, help='new folder, one bag per episode')
+    foreign.set_defaults(run=_import)
     return parser
 
 
@@ -94,6 +103,14 @@ def _report(arguments: argparse.Namespace) -> int:
     from robot_rl.report import write_report
 
     print(json.dumps(write_report(arguments.run_dir), indent=2))
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from robot_rl.data.pusht import import_pusht
+
+    count = import_pusht(arguments.file, arguments.folder)
+    print(f'{arguments.folder}: {count} episodes; read them with demo_ingest')
     return 0
 
 

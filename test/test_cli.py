@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from robot_rl import __version__
 from robot_rl.cli import main
@@ -67,6 +68,20 @@ def test_a_report_that_cannot_be_written_fails_without_a_traceback(capsys, tmp_p
     (tmp_path / 'report.json.tmp').mkdir()
     assert main(['report', str(tmp_path)]) == 1
     assert 'report.json.tmp' in capsys.readouterr().err
+
+
+def test_importing_writes_a_bag_for_each_episode(capsys, tmp_path):
+    np.savez(tmp_path / 'demos.npz', state=np.full((6, 5), 100.0), action=np.full((6, 2), 90.0),
+             episode_ends=np.array([3, 6]))
+    assert main(['import', 'pusht', str(tmp_path / 'demos.npz'), str(tmp_path / 'bags')]) == 0
+    assert '2 episodes' in capsys.readouterr().out
+    assert len(list((tmp_path / 'bags').iterdir())) == 2
+
+
+def test_importing_what_is_no_data_set_is_refused(refused, tmp_path):
+    (tmp_path / 'demos.npz').write_text('x')
+    assert 'demos.npz: file' in refused('import', 'pusht', tmp_path / 'demos.npz', tmp_path / 'b')
+    assert 'exists already' in refused('import', 'pusht', tmp_path / 'demos.npz', tmp_path)
 
 
 def test_an_interrupt_ends_with_130(monkeypatch):

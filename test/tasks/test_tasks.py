@@ -61,6 +61,41 @@ def test_the_demonstrator_solves_the_task_across_the_declared_gap(task):
     assert success_rate(task, scripted(task), 10, load_gap('declared')) >= 0.9
 
 
+def demonstrate(seeds) -> list[tuple[float, bool]]:
+    """Return the side on which the peg passed the puck, and success, of an episode per seed."""
+    twin, found = Twin(PUSH), []
+    for seed in seeds:
+        twin.reset()
+        act, passed = puck_push.Demonstrator(np.random.default_rng(seed)), 0.0
+        for _ in range(PUSH.episode.horizon):
+            view = PUSH.layout.view(twin.observation())
+            ahead, from_puck = puck_push.GOAL - view['puck'], view['tip'] - view['puck']
+            if not passed and ahead @ from_puck < 0.0:
+                passed = float(np.sign(ahead[0] * from_puck[1] - ahead[1] * from_puck[0]))
+            twin.step(act(view))
+            if PUSH.is_success(twin.observation()):
+                break
+        found.append((passed, bool(PUSH.is_success(twin.observation()))))
+    return found
+
+
+def test_the_person_goes_around_on_either_side_and_misses_at_times():
+    found = demonstrate(range(40))
+    sides = [side for side, _ in found]
+    assert min(sides.count(-1.0), sides.count(1.0)) >= 10
+    assert 0.7 <= np.mean([success for _, success in found]) < 1.0
+
+
+def test_the_person_pauses():
+    act = puck_push.Demonstrator(np.random.default_rng(0))
+    view = PUSH.layout.view(Twin(PUSH).observation())
+    assert 0.02 < np.mean([not act(view).any() for _ in range(400)]) < 0.3
+
+
+def test_the_person_is_the_same_for_the_same_seed():
+    assert demonstrate([3]) == demonstrate([3])
+
+
 def test_pushing_does_not_happen_by_luck():
     assert success_rate('puck_push', uniform('puck_push'), 40) <= 0.1
 
