@@ -25,6 +25,7 @@ from robot_rl.paths import contract_path, model_path
 from robot_rl.schema import load_yaml, MISSING, Section
 
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
+DEMONSTRATED = ('topic', 'measured', 'next')
 MAX_HORIZON = 100_000
 ROS_NAME = re.compile(r'(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
@@ -93,6 +94,7 @@ class Contract:
     success_name: str
     success: Callable                   # observation -> bool
     simulation: Simulation | None
+    demonstrated: str = 'topic'         # a demonstrator's action: see _demonstration
 
     @cached_property
     def layout(self) -> Layout:
@@ -167,6 +169,7 @@ def load_contract(name_or_path: str) -> Contract:
     episode = _episode(root.section('episode'))
     reward_name, reward = find_function(root, 'reward')
     success_name, success = find_function(root, 'success')
+    demonstrated = _demonstration(root.section('demonstration', required=False), action)
     simulation = None
     if 'simulation' in document:
         simulation = _simulation(root.section('simulation'), path, observations, action)
@@ -175,7 +178,7 @@ def load_contract(name_or_path: str) -> Contract:
         raise InvalidFile(path, problems)
     contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
                         observations, action, episode, reward_name, reward, success_name,
-                        success, simulation)
+                        success, simulation, demonstrated)
     try_functions(contract, 'reward')
     try_functions(contract.in_simulation, 'simulation.reward')
     return contract
@@ -278,6 +281,21 @@ def _episode(section: Section) -> Episode:
         reset.refuse_unknown()
     section.refuse_unknown()
     return Episode(horizon, service, kind)
+
+
+def _demonstration(section: Section, action: Action) -> str:
+    """Return where a recording without our step records has the demonstrator's action.
+
+    topic       the command on the action topic, as a teleoperated robot has it
+    measured    what action.measured reads in the same tick: velocities of a guided robot
+    next        what it reads one tick later: positions that a guided robot was moved to
+    """
+    found = section.text('action', default='topic', choices=DEMONSTRATED)
+    if found != 'topic' and not action.measured:
+        section.problem('action', 'topic, where action.measured does not say what to read instead',
+                        found)
+    section.refuse_unknown()
+    return found
 
 
 def _simulation(section: Section, path: Path, observations, action: Action) -> Simulation:

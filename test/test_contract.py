@@ -290,3 +290,25 @@ def test_the_simulator_trains_with_its_own_reward_where_it_has_one(load):
 @pytest.mark.parametrize('name', ['user_task:missing', 'user_task:lonely', 'no_module:reward'])
 def test_a_wrong_reward_of_the_simulator_is_refused_at_load(problems, name):
     assert 'simulation.reward' in problems(('simulation:', f'simulation:\n  reward: {name}'))
+
+
+def test_a_demonstrated_action_comes_from_the_action_topic_unless_said_otherwise():
+    assert load_contract('push_t').demonstrated == 'topic'
+
+
+@pytest.mark.parametrize('section, expected', [
+    ('demonstration: {action: n}', 'demonstration.action: expected one of topic, measured, next'),
+    ('demonstration: {from: next}', 'demonstration.from: expected a known key (action)')])
+def test_a_wrong_demonstration_section_is_refused_by_key(tmp_path, section, expected):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(f"{load_contract('push_t').text}\n{section}\n")
+    with pytest.raises(InvalidFile) as refused:
+        load_contract(path)
+    assert expected in str(refused.value)
+
+
+def test_an_action_that_nothing_measures_cannot_be_demonstrated_by_hand(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(f"{load_contract('puck_push').text}\ndemonstration: {{action: next}}\n")
+    with pytest.raises(InvalidFile, match='demonstration.action: expected topic'):
+        load_contract(path)

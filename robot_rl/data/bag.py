@@ -188,22 +188,27 @@ def read_bag(folder: Path, topics: Collection[str] | None = None) -> Iterator[Ba
 def read_info(folder: Path) -> BagInfo:
     """Return what metadata.yaml says, or for an interrupted bag what its file still tells."""
     files = mcap_files(folder)
-    path = folder / METADATA_FILE
-    if path.is_file():
-        if path.stat().st_size > MAX_METADATA_BYTES:
-            raise InvalidFile(path, [Problem('file', f'at most {MAX_METADATA_BYTES} bytes',
-                                             f'{path.stat().st_size} bytes')])
-        try:
-            return _info(path, path.read_text(encoding='utf-8', errors='replace'))
-        except OSError as error:
-            raise UserError(f'{path}: {error.strerror}') from None
+    if (folder / METADATA_FILE).is_file():
+        return read_metadata(folder)
     texts = [item.values.get('serialized_metadata', '') for item in Scan(files[0])
              if isinstance(item, Metadata) and item.name == 'rosbag2']
     text = texts[-1] if texts else ''           # rosbag2 also takes the last
-    custom_data = _info(files[0], text, complete=False).custom_data if text else {}
+    custom_data = parse_info(files[0], text, complete=False).custom_data if text else {}
     counts = Counter((message.topic, message.type) for message in read_bag(folder))
     return BagInfo(folder, custom_data, False, counts.total(), {
         topic: TopicInfo(kind, count) for (topic, kind), count in counts.items()})
+
+
+def read_metadata(folder: Path) -> BagInfo:
+    """Return what the metadata.yaml of a bag says, whatever the storage of the bag."""
+    path = folder / METADATA_FILE
+    try:
+        if path.stat().st_size > MAX_METADATA_BYTES:
+            raise InvalidFile(path, [Problem('file', f'at most {MAX_METADATA_BYTES} bytes',
+                                             f'{path.stat().st_size} bytes')])
+        return parse_info(path, path.read_text(encoding='utf-8', errors='replace'))
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}') from None
 
 
 def set_custom_data(folder: Path, **values: str) -> None:
@@ -293,22 +298,29 @@ def _steps(info: BagInfo, contract: Contract) -> list[Step]:
     return steps
 
 
-def _info(path: Path, text: str, complete: bool = True) -> BagInfo:
+def parse_info(path: Path, text: str, complete: bool = True) -> BagInfo:
+    """Return what metadata in YAML says; `complete` is that of metadata.yaml, not of a record."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506, a safe loader
         document = document[_TOP] if complete else document
-        topics = {item['topic_metadata']['name']: TopicInfo(str(item['topic_metadata']['type']),
+        topics = {item['topic_metadata']['name']: TopicInfo(_text(item['topic_metadata']['type']),
                                                             int(item['message_count']))
                   for item in document['topics_with_message_count']}
-        custom_data = {str(key): str(value)
+        custom_data = {str(key): _text(value)
                        for key, value in (document.get('custom_data') or {}).items()}
         return BagInfo(path.parent, custom_data, complete, int(document['message_count']), topics)
-    except (yaml.YAMLError, RecursionError, AttributeError, KeyError, TypeError, ValueError
-            ) as error:
+    except (yaml.YAMLError, RecursionError, AttributeError, KeyError, OverflowError, TypeError,
+            ValueError) as error:
         found = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise InvalidFile(path, [Problem(
             'file', "rosbag2's metadata", found,
             'rename it and restart the recorder to recover the bag')]) from None
+
+
+def _text(value) -> str:
+    if isinstance(value, (dict, list)):     # aliases of aliases: its text could fill the memory
+        raise TypeError('a nested value where text belongs')
+    return str(value)
 
 
 def _is_bag(folder: Path) -> bool:

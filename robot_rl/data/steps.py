@@ -44,6 +44,7 @@ class Mode(IntEnum):
     EVALUATE = 2        # the learner's policy, greedy
     EXPLORE = 3         # a frozen explorer, sampled, with or without a random tail
     TRANSFER = 4        # the policy that is optimal in the simulator, greedy
+    DEMONSTRATE = 5     # a demonstrator: a person, a script, or what was fitted to them
 
     @property
     def greedy(self) -> bool:
@@ -96,9 +97,10 @@ def step_from_message(message, observation_size: int, action_size: int) -> Step:
     for dim in message.layout.dim:
         parts[dim.label] = data[start:start + dim.size]
         start += dim.size
-    for label, values in parts.items():     # what a policy requested may be anything, and is kept
-        if label != 'requested' and not np.isfinite(values).all():
-            raise BadStep(f'step record: {label} is not finite')
+    if not np.isfinite(data).all():
+        for label, values in parts.items():     # what a policy requested may be anything: kept
+            if label != 'requested' and not np.isfinite(values).all():
+                raise BadStep(f'step record: {label} is not finite')
     try:
         return Step(
             stamp=int(parts['stamp'][0]) * 1_000_000_000 + int(parts['stamp'][1]),

@@ -1,7 +1,7 @@
 """demo_ingest: recordings in, what they hold for this contract out.
 
-It reads rosbag2 folders made by data_recorder and says per bag what it took or why not. One bad
-bag never stops the others.
+It reads rosbag2 recordings of anybody and says per episode what it took or why not. One bad
+recording never stops the others.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import threading
 
 from rclpy.node import Node
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import bag_transitions, find_bags, read_info
-from robot_rl.errors import UserError
+from robot_rl.data.ingest import Ingest, IngestSettings, OUTCOMES
+from robot_rl.data.ingest_report import IngestReport
 from robot_rl.ros.health import EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
@@ -26,7 +26,13 @@ class Settings:
     """Parameters of demo_ingest."""
 
     contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    bags: tuple = parameter(('',), 'Bag folders, or folders that hold bags', live=True)
+    bags: tuple = parameter(('',), 'Recordings, or folders that hold recordings', live=True)
+    outcomes: str = parameter('all', 'Episodes to take', choices=OUTCOMES, live=True)
+    episode_gap: float = parameter(0.0, 's of silence that begin a new episode; 0: never',
+                                   low=0.0, high=3600.0, live=True)
+    min_steps: int = parameter(5, 'Shorter episodes are dropped', low=1, high=100000, live=True)
+    report_dir: str = parameter('', 'Folder for table, JSON and plot of a scan; empty: none',
+                                live=True)
 
 
 @dataclass
@@ -36,6 +42,9 @@ class Tally:
     text: str = 'no scan yet'
     bags: int = 0
     refused: int = 0
+    damaged: int = 0
+    episodes: int = 0
+    dropped: int = 0
     successes: int = 0
     transitions: int = 0
     last_reason: str = ''
@@ -65,43 +74,45 @@ class DemoIngest(Node):
             response.message = 'the parameter bags names no folder'
         else:
             response.message = f'reading {len(roots)} folders, see ~/status'
-            self._thread = threading.Thread(target=self._scan, args=(roots,), name='scan')
+            self._thread = threading.Thread(target=self._scan, args=(roots, self._live.settings),
+                                            name='scan')
             self._thread.start()
         return response
 
-    def _scan(self, roots: list[Path]) -> None:
+    def _scan(self, roots: list[Path], settings: Settings) -> None:
         tally = self._tally = Tally('reading')
-        for root in roots:
+        ingest = Ingest(roots, self.contract, IngestSettings(
+            settings.outcomes, settings.episode_gap, settings.min_steps), self._closing.is_set)
+        report = IngestReport(self.contract)
+        for found in ingest:
+            report.add(found)
+            tally.episodes, tally.transitions = report.episodes, report.transitions
+            tally.successes = report.successes
+        for reading in ingest.readings:
+            tally.bags += not reading.refused
+            tally.damaged += bool(reading.damage)
+            if reading.refused:
+                tally.refused += 1
+                self._tell('refused', reading.refused)
+            for episode in reading.episodes:
+                if not episode['taken']:
+                    tally.dropped += 1
+                    self._tell('dropped', f"{reading.recording}, episode {episode['episode']}: "
+                                          f"{episode['reason']}")
+            for damage in reading.damage:
+                self._tell('damaged', f'{reading.recording}: {damage}')
+        if settings.report_dir and not self._closing.is_set():
             try:
-                bags = find_bags(root)
-                if not bags:
-                    raise UserError(f'{root}: no bag in it')
-            except UserError as error:
-                self._refuse(tally, str(error))
-                continue
-            for bag in bags:
-                if self._closing.is_set():
-                    return
-                self._take(tally, bag)
-        tally.text = 'done' if tally.bags else 'no readable bag'
-        self._event('scanned', bags=tally.bags, transitions=tally.transitions,
-                    refused=tally.refused)
+                report.write(Path(settings.report_dir), ingest.readings)
+            except OSError as error:
+                self._tell('no_report', str(error))
+        tally.text = 'done' if tally.episodes else 'no readable episode'
+        self._event('scanned', bags=tally.bags, episodes=tally.episodes, dropped=tally.dropped,
+                    transitions=tally.transitions, refused=tally.refused)
 
-    def _take(self, tally: Tally, bag: Path) -> None:
-        try:
-            transitions = bag_transitions(bag, self.contract)
-            outcome = read_info(bag).custom_data.get('outcome', '')
-        except UserError as error:
-            self._refuse(tally, str(error))
-            return
-        tally.bags += 1
-        tally.successes += outcome == 'success'
-        tally.transitions += len(transitions)
-
-    def _refuse(self, tally: Tally, reason: str) -> None:
-        tally.refused += 1
-        tally.last_reason = reason
-        self._event('refused', WARN, reason=reason)
+    def _tell(self, kind: str, reason: str) -> None:
+        self._tally.last_reason = reason
+        self._event(kind, WARN, reason=reason)
 
     def _describe(self) -> Health:
         tally = self._tally

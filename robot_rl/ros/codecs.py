@@ -9,9 +9,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 import numpy as np
 from rclpy.time import Time
 from robot_rl.contract import Action
+from robot_rl.data.align_action import action_values
 from robot_rl.data.steps import Step
-from robot_rl.fields import BadMessage
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, UInt8MultiArray
+
+__all__ = ['action_message', 'action_values', 'bytes_message', 'fill', 'interface_class',
+           'status_message', 'status_values', 'step_message']
 
 
 def interface_class(name: str):
@@ -50,23 +53,6 @@ def action_message(action: Action, values: np.ndarray, stamp: int, period: float
     message.joint_names = list(action.layout.names)
     message.points = [point]
     return message
-
-
-def action_values(action: Action, message) -> np.ndarray:
-    """Return the values (m,) of an action message, matched by name; raise BadMessage."""
-    names = action.layout.names
-    if action.type == 'std_msgs/msg/Float64MultiArray':
-        values = list(message.data)
-    elif action.type == 'geometry_msgs/msg/TwistStamped':
-        values = [getattr(getattr(message.twist, part), axis)
-                  for part, axis in (name.split('.') for name in names)]
-    else:
-        point = message.points[-1] if message.points else None
-        found = dict(zip(message.joint_names, point.positions)) if point else {}
-        values = [found.get(name, np.nan) for name in names]
-    if len(values) != len(names) or not np.isfinite(values).all():
-        raise BadMessage(f'action: expected {len(names)} finite values, found {values}')
-    return np.array(values, float)
 
 
 def step_message(step: Step) -> Float64MultiArray:

@@ -13,10 +13,11 @@ from robot_rl.ros.codecs import step_message
 from std_srvs.srv import Trigger
 
 
-def write_bag(folder, contract, number: int, interface: dict | None = None) -> None:
+def write_bag(folder, contract, number: int, interface: dict | None = None,
+              outcome: str = 'success') -> None:
     """Write the bag of a made-up episode as the recorder does."""
     custom_data = {'interface': json.dumps(interface or contract.interface),
-                   'outcome': 'success', 'steps_topic': '/policy_server/steps'}
+                   'outcome': outcome, 'steps_topic': '/policy_server/steps'}
     writer = BagWriter(folder, custom_data)
     topic = writer.add_topic('/policy_server/steps', STEPS_TYPE)
     for step in make_steps(contract, number):
@@ -32,10 +33,10 @@ def write_bag(folder, contract, number: int, interface: dict | None = None) -> N
 @pytest.fixture
 def scan(start, make_contract, tmp_path):
     """Scan folders; return the bench when the scan is over."""
-    def begin(*folders):
+    def begin(*folders, **parameters):
         contract = make_contract()
         bench = start(DemoIngest, contract=str(contract.file),
-                      bags=[str(folder) for folder in folders])
+                      bags=[str(folder) for folder in folders], **parameters)
         assert bench.call(Trigger, 'demo_ingest/scan').success
         bench.event('scanned')
         return bench
@@ -46,7 +47,7 @@ def test_a_scan_counts_what_the_bags_hold(scan, make_contract, tmp_path):
     for number in (1, 2):
         write_bag(tmp_path / 'bags' / f'episode_{number}', make_contract(), number)
     bench = scan(tmp_path / 'bags')
-    bench.says(text='done', bags=2, transitions=12, successes=2, refused=0)
+    bench.says(text='done', bags=2, episodes=2, transitions=12, successes=2, refused=0)
 
 
 def test_one_bad_bag_never_stops_the_others(scan, make_contract, tmp_path):
@@ -60,9 +61,35 @@ def test_one_bad_bag_never_stops_the_others(scan, make_contract, tmp_path):
     bench = scan(tmp_path / 'nowhere', tmp_path / 'bags')
     reasons = [values['reason'] for kind, values in bench.events if kind == 'refused']
     assert [part in reason for part, reason in zip(
-        ('no such folder', 'control_rate: expected 20.0, found 10.0', 'episode_2'), reasons,
+        ('no such file', 'control_rate: expected 20.0, found 10.0', 'episode_2'), reasons,
         strict=True)] == [True] * 3
     bench.says(text='done', bags=1, transitions=6, refused=3)
+
+
+def test_only_successes_are_taken_where_asked_for_and_the_rest_is_told(scan, make_contract,
+                                                                       tmp_path):
+    for number, outcome in enumerate(('success', 'failure')):
+        write_bag(tmp_path / 'bags' / f'episode_{number}', make_contract(), number + 1,
+                  outcome=outcome)
+    bench = scan(tmp_path / 'bags', outcomes='successes')
+    bench.says(text='done', episodes=1, dropped=1, transitions=6)
+    assert 'not a success: failure' in bench.event('dropped')['reason']
+
+
+def test_a_scan_leaves_a_report_where_it_is_told_to(scan, make_contract, tmp_path):
+    write_bag(tmp_path / 'bags' / 'episode_1', make_contract(), 1)
+    scan(tmp_path / 'bags', report_dir=str(tmp_path / 'report'))
+    found = json.loads((tmp_path / 'report' / 'demonstrations.json').read_text())
+    assert found['transitions'] == 6 and (tmp_path / 'report' / 'coverage.png').is_file()
+
+
+def test_a_report_that_cannot_be_written_is_told_and_the_scan_counts(scan, make_contract,
+                                                                     tmp_path):
+    write_bag(tmp_path / 'bags' / 'episode_1', make_contract(), 1)
+    (tmp_path / 'taken').write_text('x')
+    bench = scan(tmp_path / 'bags', report_dir=str(tmp_path / 'taken'))
+    assert 'taken' in bench.event('no_report')['reason']
+    bench.says(text='done', episodes=1)
 
 
 def test_a_scan_of_nothing_is_refused(start):
