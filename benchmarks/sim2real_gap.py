@@ -51,7 +51,7 @@ SIZES = (0.0, 0.5, 1.0, 1.6)
 SIM_SEEDS = 2                   # draw i meets what was trained with seed i % SIM_SEEDS
 FAST = ('exploration', 'direct', 'direct_sac', 'scratch')
 SWEPT = ('exploration', 'direct', 'direct_sac')
-BUDGET, FAST_BUDGET = Budget(), Budget(episodes=200)
+BUDGET, FAST_BUDGET = Budget(), Budget(episodes=250)
 COST = {'train': 140.0, 'exploration': 75.0, 'direct': 2.0}     # s of processor time, to begin
 OTHER_COST = 100.0                                              # the estimate of what is left
 
