@@ -30,7 +30,6 @@ from contextlib import closing
 from dataclasses import asdict, replace
 import io
 import json
-import math
 import os
 from pathlib import Path
 import statistics
@@ -41,6 +40,7 @@ from robot_rl.engine import ENGINES, Failure, run_cells
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.files import write_atomic
 from robot_rl.progress import bar, ProgressLine
+from robot_rl.report import wilson
 from robot_rl.sim.gap_cells import (draw, METHODS, RobotCell, run_cell, TASK, Training,
                                     VARIANTS)
 from robot_rl.sim.training_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
@@ -171,14 +171,6 @@ class Run:
         for key, value in settings.items():
             if found.get(key) != value:
                 raise UserError(f'{path}: {key}: not that of this run; choose another --run-dir')
-
-
-def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    z, share = 1.96, successes / count
-    middle = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return tuple((middle + sign * spread) / (1 + z * z / count) for sign in (-1, 1))
 
 
 def summarise(cells: list[RobotCell], found: dict[RobotCell, dict]) -> list[dict]:

@@ -23,6 +23,12 @@ KINDS = {
     'ingest': ('demo_ingest',),
 }
 
+FOLDERS = {     # node -> its parameter, and the folder of a run that it writes to
+    'sim_bridge': ('explorers_dir', 'explorers'),
+    'data_recorder': ('bag_root', 'bags'),
+    'sac_learner': ('checkpoint_dir', 'checkpoints'),
+}
+
 REMAPPINGS = {
     'policy_server': (('labels', 'data_recorder/events'),),     # a human's verdict on an episode
     'data_recorder': (('steps', 'policy_server/steps'), ('events', 'policy_server/events')),
@@ -82,12 +88,9 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
             parameters['seed'] = seed
         if name == 'policy_server':
             parameters['autostart'] = autostart
-        if name == 'data_recorder' and run_dir:
-            parameters['bag_root'] = str(Path(run_dir).absolute() / 'bags')
-        if name == 'sac_learner' and run_dir:
-            parameters['checkpoint_dir'] = str(Path(run_dir).absolute() / 'checkpoints')
-        if name == 'sim_bridge' and run_dir:
-            parameters['explorers_dir'] = str(Path(run_dir).absolute() / 'explorers')
+        if name in FOLDERS and run_dir:
+            key, folder = FOLDERS[name]
+            parameters[key] = str(Path(run_dir).absolute() / folder)
         parameters.update(overrides.get(name, {}))
         specs.append(NodeSpec(name, name, namespace.strip('/'), parameters, REMAPPINGS[name],
                               file))

@@ -180,7 +180,8 @@ def load_contract(name_or_path: str) -> Contract:
                         observations, action, episode, reward_name, reward, success_name,
                         success, simulation, demonstrated)
     try_functions(contract, 'reward')
-    try_functions(contract.in_simulation, 'simulation.reward')
+    if contract.in_simulation is not contract:
+        try_functions(contract.in_simulation, 'simulation.reward')
     return contract
 
 

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
-from pathlib import Path
-import sys
 
+from benchmark_files import load
 import numpy as np
 import pytest
 
-FILE = Path(__file__).parents[2] / 'benchmarks' / 'lock.py'
 OPENS_WITH_SECOND = np.array([0, 1, 0, 1, 1])   # no tie-break, which takes the first, ends so
-
-
-def load(file: Path):
-    spec = importlib.util.spec_from_file_location('benchmark_lock', file)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lock = load(FILE)
+lock = load('lock')
 
 
 def every_policy(horizon: int) -> np.ndarray:

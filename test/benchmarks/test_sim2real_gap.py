@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-import importlib.util
 import json
 from pathlib import Path
 import shutil
-import sys
 
+from benchmark_files import load
 import pytest
 from robot_rl.engine import Failure
 from robot_rl.errors import UserError
@@ -20,20 +19,10 @@ from robot_rl.sim.gap_cells import METHODS, RobotCell, Training
 from robot_rl.sim.training_run import EXPLORERS
 from robot_rl.sim.trial import Budget
 
-FILE = Path(__file__).parents[2] / 'benchmarks' / 'sim2real_gap.py'
 TINY = TrainSettings(steps=1800, updates=30, explorers=2, worlds=3, threads=1, batch=32,
                      diversity=ExplorerConfig(latents=2), sac=SacConfig(width=128))
 BUDGET = Budget(episodes=2, period=1, measured=2, final=3)
-
-
-def load(file: Path):
-    spec = importlib.util.spec_from_file_location('benchmark_sim2real_gap', file)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = load(FILE)
+benchmark = load('sim2real_gap')
 
 
 def inline(function, cells, workers, engine, then):

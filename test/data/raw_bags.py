@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from mcap.writer import Writer as McapWriter
 import numpy as np
 from robot_rl.data import cdr
 from robot_rl.data.bag import BagWriter
@@ -93,3 +95,14 @@ def write_sqlite(folder, raws: list[Raw], compression=None):
                                                           typestore=STORE)
             writer.write(topics[raw.topic], raw.time, raw.data)
     return folder
+
+
+def write_foreign_mcap(file: Path, raws: list[Raw], **options) -> None:
+    """Write an MCAP file of joint states and commands with options of mcap's own writer."""
+    writer = McapWriter(str(file), **options)
+    writer.start('ros2')
+    channels = {topic: writer.register_channel(topic, 'cdr', writer.register_schema(
+        TYPES[topic], 'ros2msg', b'')) for topic in (JOINTS, COMMANDS)}
+    for raw in raws:
+        writer.add_message(channels[raw.topic], raw.time, raw.data, raw.time)
+    writer.finish()

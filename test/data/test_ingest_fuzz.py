@@ -7,9 +7,9 @@ import random
 import time
 
 from mcap.opcode import Opcode
-from mcap.writer import CompressionType, MCAP0_MAGIC, Writer
+from mcap.writer import CompressionType, MCAP0_MAGIC
 import pytest
-from raw_bags import COMMANDS, episode, JOINTS, TYPES, write_mcap, write_sqlite
+from raw_bags import episode, write_foreign_mcap, write_mcap, write_sqlite
 from robot_rl.data.ingest import Ingest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode
 
@@ -25,7 +25,7 @@ def whole(tmp_path):
         raws = episode(30)
         if storage == 'unchecked':      # as rosbag2 itself writes: no checksum tells of a change
             file = tmp_path / 'bag.mcap'
-            write_unchecked(file, raws)
+            write_foreign_mcap(file, raws, compression=CompressionType.NONE, enable_crcs=False)
             return file, file.read_bytes()
         if storage == 'mcap':
             folder = write_mcap(tmp_path / 'bag', raws, chunk=50, label='success')
@@ -36,16 +36,6 @@ def whole(tmp_path):
         (folder / 'metadata.yaml').unlink()
         return file, file.read_bytes()
     return make
-
-
-def write_unchecked(file, raws) -> None:
-    writer = Writer(str(file), compression=CompressionType.NONE, enable_crcs=False)
-    writer.start('ros2')
-    channels = {topic: writer.register_channel(topic, 'cdr', writer.register_schema(
-        TYPES[topic], 'ros2msg', b'')) for topic in (JOINTS, COMMANDS)}
-    for raw in raws:
-        writer.add_message(channels[raw.topic], raw.time, raw.data, raw.time)
-    writer.finish()
 
 
 def last_chunk(data: bytes) -> tuple[int, int]:

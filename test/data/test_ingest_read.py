@@ -3,9 +3,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 
-from mcap.writer import CompressionType, Writer
+from mcap.writer import CompressionType
 import pytest
-from raw_bags import COMMANDS, episode, JOINTS, TYPES, write_mcap, write_sqlite
+from raw_bags import (COMMANDS, episode, JOINTS, TYPES, write_foreign_mcap, write_mcap,
+                      write_sqlite)
 from robot_rl.data.bag import METADATA_FILE
 from robot_rl.data.ingest import Ingest
 from robot_rl.data.ingest_read import find_recordings
@@ -44,13 +45,7 @@ def test_a_file_that_is_compressed_whole_is_read(tmp_path):
 
 @pytest.mark.parametrize('compression', [CompressionType.ZSTD, CompressionType.LZ4])
 def test_compressed_chunks_are_read(tmp_path, compression):
-    writer = Writer(str(tmp_path / 'a.mcap'), compression=compression)
-    writer.start('ros2')
-    channels = {topic: writer.register_channel(topic, 'cdr', writer.register_schema(
-        TYPES[topic], 'ros2msg', b'')) for topic in (JOINTS, COMMANDS)}
-    for raw in RAWS:
-        writer.add_message(channels[raw.topic], raw.time, raw.data, raw.time)
-    writer.finish()
+    write_foreign_mcap(tmp_path / 'a.mcap', RAWS, compression=compression)
     assert messages(tmp_path / 'a.mcap') == expected()
 
 
