@@ -41,9 +41,9 @@ from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.files import write_atomic
 from robot_rl.progress import bar, ProgressLine
 from robot_rl.report import wilson
+from robot_rl.sim.explorer_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
 from robot_rl.sim.gap_cells import (draw, METHODS, RobotCell, run_cell, TASK, Training,
                                     VARIANTS)
-from robot_rl.sim.training_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
 from robot_rl.sim.trial import Budget, GOAL
 
 DRAWS, FAST_DRAWS, SWEEP_DRAWS = range(6), range(3), range(3)
@@ -251,18 +251,24 @@ def plot(result: dict) -> bytes:
         look = {'color': f'C{list(METHODS).index(method)}', 'label': method}
         curves = [trial['curve'] for trial in result['trials']
                   if (trial['method'], trial['size']) == (method, 1.0) and len(trial['curve']) > 1]
-        for curve in curves:
-            left.plot([point['episodes'] for point in curve],
-                      [point['successes'] / point['measured'] for point in curve], lw=1, **look)
-            look.pop('label', None)
-        rows = [row for row in result['rows'] if row['method'] == method]
+        shares = [[point['successes'] / point['measured'] for point in curve] for curve in curves]
+        for curve, share in zip(curves, shares):
+            left.plot([point['episodes'] for point in curve], share, lw=0.6, alpha=0.3,
+                      color=look['color'])
+        if curves:          # a curve that ended early was solved: it stays where it was
+            ticks = [point['episodes'] for point in max(curves, key=len)]
+            left.plot(ticks, [statistics.mean(share[min(tick, len(share) - 1)]
+                                              for share in shares) for tick in range(len(ticks))],
+                      lw=2, **look)
+        rows = sorted((row for row in result['rows'] if row['method'] == method),
+                      key=lambda row: row['size'])
         errors = [[abs(row['interval'][side] - row['success']) for row in rows]
                   for side in (0, 1)]
         right.errorbar([row['size'] for row in rows], [row['success'] for row in rows], errors,
-                       fmt='o-', capsize=3, **{'label': method, **look})
+                       fmt='o-', capsize=3, **look)
     left.axhline(GOAL, color='0.5', linewidth=0.8)
     left.set(xlabel='real episodes', ylabel='success of the greedy policy',
-             title='size 1: every draw', ylim=(-0.04, 1.04))
+             title='size 1: mean, and every draw', ylim=(-0.04, 1.04))
     right.set(xlabel='size of the gap', title='after the budget (95 % interval)')
     right.legend(frameon=False, fontsize='small')
     figure.savefig(image, format='png')
@@ -287,7 +293,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--full', action='store_true',
-                        help='every method, 6 draws and 5 sizes of the gap, instead of '
+                        help='every method, 6 draws and 4 sizes of the gap, instead of '
                         f'{", ".join(FAST)} on 3 draws of size 1')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
                         help='cells at a time (default: the processors of this machine)')

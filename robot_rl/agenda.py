@@ -13,6 +13,7 @@ from robot_rl.casting import Casting, Schedule, WAITING
 from robot_rl.data.steps import Mode
 from robot_rl.errors import UserError
 from robot_rl.evaluation import Evaluation, Kept, MAX_REPEATS
+from robot_rl.learning.diffusion_policy import DiffusionPolicy
 from robot_rl.learning.policy import Policy
 from robot_rl.pacing import Pacer
 from robot_rl.rollout import Tick
@@ -50,7 +51,7 @@ class Agenda:
         return Answer(True, 'running' if on else 'ends after this episode')
 
     def evaluate_and_keep(self, settings, active: bool, busy: bool) -> Answer:
-        """Ask for an evaluation of the newest learned policy against the sim-optimal one."""
+        """Ask for an evaluation of the newest learned policy against what there was before."""
         refused = self._refusal(active)
         if not refused and (self.running or busy):
             refused = 'already running episodes; ~/run false ends them'
@@ -116,7 +117,7 @@ class Agenda:
             self._tell('policy_late', waited=f'{waited:.1f} s', policy_version=version)
         return False
 
-    def cast(self, settings, episode: int) -> tuple[Mode, Policy]:
+    def cast(self, settings, episode: int) -> tuple[Mode, Policy | DiffusionPolicy]:
         """Return what an episode is recorded as and what acts in it; nothing may be missing."""
         if self.evaluation:
             return self.evaluation.cast()

@@ -27,6 +27,7 @@ FOLDERS = {     # node -> its parameter, and the folder of a run that it writes 
     'sim_bridge': ('explorers_dir', 'explorers'),
     'data_recorder': ('bag_root', 'bags'),
     'sac_learner': ('checkpoint_dir', 'checkpoints'),
+    'demo_ingest': ('fit_dir', 'demonstrators'),
 }
 
 REMAPPINGS = {
@@ -59,7 +60,7 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
     """Return the nodes of `sim`, `robot` or `ingest`, in the order in which to start them.
 
     params_file   YAML for all nodes; empty is the shipped config/robot_rl.yaml
-    run_dir       bags and checkpoints go below it; empty leaves both to the parameter file
+    run_dir       what the nodes write goes below it; empty leaves that to the parameter file
     use_sim_time  None is true in `sim` and left to the parameter file elsewhere
     seed          None leaves it to the parameter file
     overrides     {node: {parameter: value}}

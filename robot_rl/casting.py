@@ -7,6 +7,8 @@ evaluate    the learner's policy, or the one that an evaluation kept; greedy
 explore     one of the simulator's explorers, drawn anew for each episode, with a random tail
 mixed       as in explore or as in learn, by a chance that falls as the learner learns
 transfer    the policy that is optimal in the simulator, greedy
+demonstrate the demonstrator that was fitted to recordings, sampled
+scripted    the task's scripted person, a new one for each episode
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from robot_rl.contract import Contract
 from robot_rl.data.steps import Mode, Status, Step
 from robot_rl.errors import UserError
 from robot_rl.evaluation import Evaluation, Kept, NAMES
+from robot_rl.learning.diffusion_policy import DiffusionPolicy
 from robot_rl.learning.policy import HeldRandom, Policy, RandomPolicy, RandomTail
 from robot_rl.policies import NO_POLICY, PolicyShelf
+from robot_rl.scripted import ScriptedPerson
 
-MODES = ('random', 'learn', 'evaluate', 'explore', 'mixed', 'transfer')
+MODES = ('random', 'learn', 'evaluate', 'explore', 'mixed', 'transfer', 'demonstrate', 'scripted')
 WINDOW = 20         # episodes of the learner that measure its success
 
 WAITING = 'waiting for the actor or the reset service'
@@ -31,6 +35,10 @@ NO_ACTOR = 'no learned policy yet: start sac_learner, or remap the topic actor'
 NO_EXPLORERS = 'no explorers yet: call sim_bridge/train_explorers, or remap the topic explorers'
 NO_SIM_OPTIMAL = ('no sim-optimal policy yet: call sim_bridge/train_explorers, or remap the topic '
                   'sim_optimal')
+NO_DEMONSTRATOR = 'no demonstrator yet: call demo_ingest/fit, or remap the topic demonstrator'
+NO_RIVAL = ('nothing to compare with yet: call sim_bridge/train_explorers or demo_ingest/fit, or '
+            'remap the topics sim_optimal and demonstrator')
+NO_PERSON = 'the contract names no scripted person: simulation.demonstrator'
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,11 @@ class Casting:
             return NO_EXPLORERS
         if mode == 'transfer' and not self.shelf.sim_optimal:
             return NO_SIM_OPTIMAL
+        if mode == 'demonstrate' and not self.shelf.demonstrator:
+            return NO_DEMONSTRATOR
+        simulation = self._contract.simulation
+        if mode == 'scripted' and not (simulation and simulation.demonstrator):
+            return NO_PERSON
         return WAITING if mode == 'evaluate' and not self.shelf.actor else ''
 
     def fraction(self, schedule: Schedule) -> float:
@@ -79,8 +92,10 @@ class Casting:
         return min(share, 1.0 - sum(self._outcomes) / WINDOW)
 
     def cast(self, mode: str, schedule: Schedule, tail: bool, seed: int, episode: int
-             ) -> tuple[Mode, Policy]:
+             ) -> tuple[Mode, Policy | DiffusionPolicy]:
         """Return what the episode is recorded as, and what acts in it; nothing may be missing.
+
+        What plans chunks of actions acts through a ChunkRunner.
 
         Deterministic in the seed and the number of the episode, by random numbers of its own:
         what a policy samples in that episode does not depend on how it was cast.
@@ -94,6 +109,10 @@ class Casting:
             return Mode.EXPLORE, self._explorer(rng, tail)
         if mode == 'transfer':
             return Mode.TRANSFER, self.shelf.sim_optimal.policy
+        if mode == 'demonstrate':
+            return Mode.DEMONSTRATE, self.shelf.demonstrator.policy
+        if mode == 'scripted':
+            return Mode.SCRIPTED, ScriptedPerson(self._contract, rng)
         if mode == 'evaluate':
             return self._evaluated()
         if mode == 'learn' and self.shelf.informed:
@@ -108,20 +127,25 @@ class Casting:
         return RandomTail(explorer, HeldRandom(action.low, action.high), horizon, rng)
 
     def compare(self, episodes: int) -> Evaluation:
-        """Return the evaluation of what is there; raise UserError where a policy is missing."""
+        """Return the evaluation of the newest actor; raise UserError where a policy is missing.
+
+        Its rival is the sim-optimal policy, and the demonstrator where there is no simulator's.
+        """
         shelf = self.shelf
-        if not shelf.actor or not shelf.sim_optimal:
-            raise UserError(NO_SIM_OPTIMAL if shelf.actor else NO_ACTOR)
+        rival = shelf.sim_optimal or shelf.demonstrator
+        if not shelf.actor or not rival:
+            raise UserError(NO_RIVAL if shelf.actor else NO_ACTOR)
         shelf.swap()
-        return Evaluation(shelf.actor, shelf.sim_optimal, episodes)
+        mode = Mode.TRANSFER if shelf.sim_optimal else Mode.DEMONSTRATE
+        return Evaluation(shelf.actor, rival, episodes, mode)
 
     @property
     def kept_acts(self) -> bool:
         """Whether mode evaluate acts with the kept policy: no actor is newer than the compared."""
         return self.kept is not None and self.shelf.newest[0] <= self.kept.learned_version
 
-    def _evaluated(self) -> tuple[Mode, Policy]:
-        if self.kept_acts:      # the sim-optimal one is recorded as that, not as the learner's
+    def _evaluated(self) -> tuple[Mode, Policy | DiffusionPolicy]:
+        if self.kept_acts:      # its rival is recorded as what it is, not as the learner's
             return self.kept.mode, self.kept.artifact.policy
         return Mode.EVALUATE, self.shelf.actor.policy
 
@@ -134,10 +158,11 @@ class Casting:
     def figures(self, schedule: Schedule) -> dict:
         """Return what a status shows."""
         shelf = self.shelf
-        figures = {
-            'explorers': len(shelf.explorers),
-            'sim_optimal': shelf.sim_optimal.policy.version if shelf.sim_optimal else NO_POLICY,
-            'explore_fraction': f'{self.fraction(schedule):.2f}'}
+        figures = {'explorers': len(shelf.explorers)}
+        for name in ('sim_optimal', 'demonstrator'):
+            artifact = getattr(shelf, name)
+            figures[name] = artifact.policy.version if artifact else NO_POLICY
+        figures['explore_fraction'] = f'{self.fraction(schedule):.2f}'
         if self.kept:
             figures |= {'kept': f'{NAMES[self.kept.mode]}: {self.kept}',
                         'kept_acts': self.kept_acts}

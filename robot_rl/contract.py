@@ -19,10 +19,11 @@ import numpy as np
 from robot_rl.errors import InvalidFile, Mismatch, Problem
 from robot_rl.fields import (ACTION_TYPES, BadSelection, compile_selection, OBSERVATION_TYPES,
                              Selection)
-from robot_rl.functions import find_function, try_functions
+from robot_rl.functions import find_function, try_demonstrator, try_display, try_functions
 from robot_rl.layout import Layout
-from robot_rl.paths import contract_path, model_path
+from robot_rl.paths import contract_path
 from robot_rl.schema import load_yaml, MISSING, Section
+from robot_rl.simulated import read_simulation, Simulation
 
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
 DEMONSTRATED = ('topic', 'measured', 'next')
@@ -66,16 +67,12 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Simulation:
-    """How the contract's names are read from a MuJoCo model."""
+class Display:
+    """How RViz shows where actions lead."""
 
-    model: Path
-    observation: dict[str, dict]        # entry name -> {joints | body | site | sensor...: name}
-    action: dict[str, str]              # action name -> actuator
-    reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
-    features: tuple[str, ...] = ()      # observation names that exploration has to cover
-    reward_name: str = ''               # paid in the simulator in place of the contract's
-    reward: Callable | None = None
+    path_name: str
+    path: Callable      # (observation, actions (..., k, m), period in s) -> points (..., k, 3) m
+    frame: str          # of the points
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,7 @@ class Contract:
     success: Callable                   # observation -> bool
     simulation: Simulation | None
     demonstrated: str = 'topic'         # a demonstrator's action: see _demonstration
+    display: Display | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -151,6 +149,14 @@ class Contract:
             return self
         return replace(self, reward_name=simulation.reward_name, reward=simulation.reward)
 
+    def path(self, observation, actions) -> np.ndarray:
+        """Return the points (..., k, 3) in m to which actions (..., k, m) lead, one per step.
+
+        From one observation (n,); there must be a `display`.
+        """
+        view = self.layout.view(observation)
+        return np.asarray(self.display.path(view, actions, 1.0 / self.control_rate), np.float64)
+
     def is_success(self, observation) -> np.ndarray:
         """Return bool of shape (...) for observations of shape (..., observation size)."""
         return np.asarray(self.success(self.layout.view(observation)), bool)
@@ -170,16 +176,22 @@ def load_contract(name_or_path: str) -> Contract:
     reward_name, reward = find_function(root, 'reward')
     success_name, success = find_function(root, 'success')
     demonstrated = _demonstration(root.section('demonstration', required=False), action)
-    simulation = None
+    simulation, display = None, None
     if 'simulation' in document:
-        simulation = _simulation(root.section('simulation'), path, observations, action)
+        simulation = read_simulation(
+            root.section('simulation'), path, [entry.name for entry in observations],
+            [name for name, _ in _components(observations)], action.layout.names)
+    if 'display' in document:
+        display = _display(root.section('display'))
     root.refuse_unknown()
     if problems:
         raise InvalidFile(path, problems)
     contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
                         observations, action, episode, reward_name, reward, success_name,
-                        success, simulation, demonstrated)
+                        success, simulation, demonstrated, display)
     try_functions(contract, 'reward')
+    try_demonstrator(contract)
+    try_display(contract)
     if contract.in_simulation is not contract:
         try_functions(contract.in_simulation, 'simulation.reward')
     return contract
@@ -299,28 +311,8 @@ def _demonstration(section: Section, action: Action) -> str:
     return found
 
 
-def _simulation(section: Section, path: Path, observations, action: Action) -> Simulation:
-    model = section.text('model')
-    sources = section.section('observation')
-    entries = [entry.name for entry in observations]
-    for name in entries:
-        if name not in sources.data:
-            sources.problem(name, 'where the simulator reads this entry', MISSING)
-    for name in sources.data:
-        if name not in entries:
-            sources.problem(name, 'an entry of observation', name)
-    readers = {name: dict(value) if isinstance(value, dict) else {}
-               for name, value in sources.data.items()}
-    actuators = section.section('action')
-    names = {name: actuators.text(name) for name in action.layout.names}
-    actuators.refuse_unknown()
-    starts = section.section('reset', required=False)
-    reset = {name: starts.numbers(name, 2) for name in starts.data}
-    features, known = section.texts('features', default=()), _components(observations)
-    for name in features:
-        if not any(f'{found}.'.startswith(f'{name}.') for found, _ in known):
-            section.problem('features', 'names of the observation vector, or what they begin with',
-                            name)
-    reward = find_function(section, 'reward') if 'reward' in section.data else ('', None)
+def _display(section: Section) -> Display:
+    name, path = find_function(section, 'path')
+    frame = section.text('frame', default='world')
     section.refuse_unknown()
-    return Simulation(model_path(model, path), readers, names, reset, features, *reward)
+    return Display(name, path, frame)

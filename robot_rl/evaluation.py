@@ -1,7 +1,8 @@
-"""The learned against the sim-optimal policy on the robot: episodes in turn, the better stays.
+"""The learned policy against its rival on the robot: episodes in turn, the better stays.
 
-The safety net of Wagenmaker et al. 2024 (arXiv 2410.20254), Algorithm 1, step 4: what was learned
-replaces what the simulator gives only where it is measured to be as good.
+The rival is what there was before: the sim-optimal policy, or the demonstrator, sampled. This is
+the safety net of Wagenmaker et al. 2024 (arXiv 2410.20254), Algorithm 1, step 4: what was learned
+replaces what there was only where it is measured to be as good.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from robot_rl.data.steps import Mode, Status, Step
+from robot_rl.learning.diffusion_policy import DiffusionPolicy
 from robot_rl.learning.policy import GaussianPolicy
 from robot_rl.policies import Artifact
 
-NAMES = {Mode.EVALUATE: 'learned', Mode.TRANSFER: 'sim_optimal'}
+NAMES = {Mode.EVALUATE: 'learned', Mode.TRANSFER: 'sim_optimal',
+         Mode.DEMONSTRATE: 'demonstrator'}
 MAX_REPEATS = 5     # episodes in a row without a verdict
 
 
@@ -42,7 +45,7 @@ class Score:
 class Kept:
     """The outcome of an evaluation."""
 
-    mode: Mode                          # EVALUATE: the learned policy, TRANSFER: the sim-optimal
+    mode: Mode                          # EVALUATE: the learned policy, else its rival
     artifacts: dict[Mode, Artifact]     # of both
     scores: dict[Mode, Score]
 
@@ -59,26 +62,27 @@ class Kept:
     def values(self) -> dict:
         """Return the figures of the event."""
         values = {'policy': NAMES[self.mode]}
-        for mode, name in NAMES.items():
-            score = self.scores[mode]
+        for mode, score in self.scores.items():
+            name = NAMES[mode]
             values |= {f'{name}_version': self.artifacts[mode].policy.version,
                        f'{name}_successes': score.successes, f'{name}_episodes': score.episodes}
         return values
 
     def __str__(self) -> str:
-        return ', '.join(f'{name} {self.scores[mode]}' for mode, name in NAMES.items())
+        return ', '.join(f'{NAMES[mode]} {score}' for mode, score in self.scores.items())
 
 
 class Evaluation:
     """So many episodes of each of two policies, both frozen when it begins."""
 
-    def __init__(self, learned: Artifact, sim_optimal: Artifact, episodes: int):
-        self._artifacts = {Mode.EVALUATE: learned, Mode.TRANSFER: sim_optimal}
+    def __init__(self, learned: Artifact, rival: Artifact, episodes: int,
+                 rival_mode: Mode = Mode.TRANSFER):
+        self._artifacts = {Mode.EVALUATE: learned, rival_mode: rival}
         self._scores = dict.fromkeys(self._artifacts, Score())
         self._episodes = episodes       # of each
         self._repeats = 0
 
-    def cast(self) -> tuple[Mode, GaussianPolicy]:
+    def cast(self) -> tuple[Mode, GaussianPolicy | DiffusionPolicy]:
         """Return what the next episode is recorded as, and what acts in it."""
         mode = min(self._scores, key=lambda mode: self._scores[mode].episodes)
         return mode, self._artifacts[mode].policy

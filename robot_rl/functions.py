@@ -59,3 +59,37 @@ def try_functions(contract, reward_key: str) -> None:
                                                  f'{name} gives {shapes}'))
     if problems:
         raise InvalidFile(contract.file, list(problems.values()))
+
+
+def try_demonstrator(contract) -> None:
+    """Let the scripted person, where there is one, act once on zeros."""
+    simulation = contract.simulation
+    if not simulation or not simulation.demonstrator:
+        return
+    size = len(contract.action.layout)
+
+    def act():
+        person = simulation.demonstrator(np.random.default_rng(0))
+        return person(contract.layout.view(np.zeros(len(contract.layout))))
+
+    _try(contract, 'simulation.demonstrator', simulation.demonstrator_name, act, (size,))
+
+
+def try_display(contract) -> None:
+    """Ask once where some actions lead, where the contract names a path for them."""
+    if contract.display:
+        actions = np.zeros((3, 2, len(contract.action.layout)))
+        _try(contract, 'display.path', contract.display.path_name,
+             lambda: contract.path(np.zeros(len(contract.layout)), actions), (3, 2, 3))
+
+
+def _try(contract, key: str, name: str, call, shape: tuple[int, ...]) -> None:
+    """Raise InvalidFile unless the call gives numbers of that shape."""
+    try:
+        found = np.asarray(call(), np.float64).shape
+    except Exception as error:  # noqa: B902, user code may raise anything
+        raise InvalidFile(contract.file, [Problem(key, f'{name} to accept zeros', (
+            f'{type(error).__name__}: {error}'))]) from None
+    if found != shape:
+        raise InvalidFile(contract.file, [Problem(key, f'numbers of shape {shape}',
+                                                  f'{name} gives {found}')])

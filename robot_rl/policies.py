@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robot_rl.contract import Contract
+from robot_rl.learning.diffusion_policy import (decode_actor, decode_demonstrator,
+                                                DiffusionPolicy)
 from robot_rl.learning.policy import decode_explorers, decode_policy, GaussianPolicy
 
 NO_POLICY = -1      # version where there is none
-TOPICS = ('actor', 'explorers', 'sim_optimal')
+TOPICS = ('actor', 'explorers', 'sim_optimal', 'demonstrator')
+DECODERS = {'actor': decode_actor, 'sim_optimal': decode_policy,
+            'demonstrator': decode_demonstrator}
 
 
 @dataclass(frozen=True)
 class Artifact:
     """A policy, and the bytes that it came as."""
 
-    policy: GaussianPolicy
+    policy: GaussianPolicy | DiffusionPolicy
     data: bytes
 
 
@@ -28,6 +32,7 @@ class PolicyShelf:
         self.actor: Artifact | None = None          # the newest
         self.explorers: tuple[GaussianPolicy, ...] = ()
         self.sim_optimal: Artifact | None = None
+        self.demonstrator: Artifact | None = None
         self.swaps = 0
 
     def offer(self, data: bytes, topic: str) -> None:
@@ -35,10 +40,9 @@ class PolicyShelf:
         source = f'topic {topic}'
         if topic == 'explorers':
             self.explorers, _ = decode_explorers(data, self._contract, source)
-        elif topic == 'sim_optimal':
-            self.sim_optimal = Artifact(decode_policy(data, self._contract, source), data)
         else:
-            self.actor = Artifact(decode_policy(data, self._contract, source), data)
+            policy = DECODERS[topic](data, self._contract, source)
+            setattr(self, topic, Artifact(policy, data))
 
     @property
     def version(self) -> int:

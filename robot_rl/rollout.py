@@ -11,7 +11,7 @@ import numpy as np
 
 from robot_rl.contract import Contract
 from robot_rl.data.steps import Mode, Source, Status, Step
-from robot_rl.learning.policy import Policy
+from robot_rl.learning.policy import CannotAct, Policy
 from robot_rl.observation import Reading
 from robot_rl.safety.gate import Gate
 
@@ -60,7 +60,10 @@ class Rollout:
                 stop = f'task_failed: {type(error).__name__}: {error}'
         requested = self._executed
         if status is Status.RUNNING and not stop and not reading.stale:
-            requested = self.policy.act(reading.values, self._rng)
+            try:
+                requested = self.policy.act(reading.values, self._rng)
+            except CannotAct as error:
+                stop = str(error)
         decision = self._gate.decide(requested, self._executed, stop or ended, reading.stale)
         if decision.stopped and not ended:
             # Between ticks there may be no newer observation: then no transition leads to it.

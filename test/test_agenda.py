@@ -6,7 +6,7 @@ from made_policies import actor, explorers
 import numpy as np
 import pytest
 from robot_rl.agenda import Agenda
-from robot_rl.casting import Casting, NO_ACTOR, NO_EXPLORERS, NO_SIM_OPTIMAL, WAITING
+from robot_rl.casting import Casting, NO_ACTOR, NO_EXPLORERS, NO_RIVAL, NO_SIM_OPTIMAL, WAITING
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.evaluation import MAX_REPEATS
@@ -209,7 +209,7 @@ def test_an_evaluation_refuses_a_run_and_another_evaluation():
 
 
 @pytest.mark.parametrize(('topic', 'reason'), [('actor', NO_ACTOR),
-                                               ('sim_optimal', NO_SIM_OPTIMAL)])
+                                               ('sim_optimal', NO_RIVAL)])
 def test_an_evaluation_is_refused_without_a_policy(topic, reason):
     desk = Desk()
     setattr(desk.shelf, topic, None)

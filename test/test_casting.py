@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from made_policies import actor, explorers
+from dataclasses import replace
+
+from made_policies import actor, demonstrator, explorers, steered
 import numpy as np
 import pytest
-from robot_rl.casting import (Casting, NO_ACTOR, NO_EXPLORERS, NO_SIM_OPTIMAL, Schedule, WAITING,
-                              WINDOW)
+from robot_rl.casting import (Casting, NO_ACTOR, NO_DEMONSTRATOR, NO_EXPLORERS, NO_PERSON,
+                              NO_RIVAL, NO_SIM_OPTIMAL, Schedule, WAITING, WINDOW)
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.errors import UserError
-from robot_rl.learning.policy import RandomTail
+from robot_rl.learning.policy import CannotAct, RandomTail
 from robot_rl.policies import PolicyShelf
 
 REACH = load_contract('reach')
+PLAN = np.zeros((4, 2))
 EXPLORERS = ((0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4))
 HALF = Schedule(0.5, 0.5, 1)
 ALWAYS, NEVER = Schedule(1.0, 1.0, 1), Schedule(0.0, 0.0, 1)
@@ -22,6 +25,7 @@ def make_casting(version: int | None = 7, **provenance) -> Casting:
     casting = Casting(REACH, PolicyShelf(REACH))
     casting.shelf.offer(explorers(REACH, *EXPLORERS), 'explorers')
     casting.shelf.offer(actor(REACH, 800, (0.9, 0.9)), 'sim_optimal')
+    casting.shelf.offer(demonstrator(REACH, PLAN, version=3), 'demonstrator')
     if version is not None:
         casting.shelf.offer(actor(REACH, version, **provenance), 'actor')
     return casting
@@ -41,7 +45,7 @@ def last(success: bool = True, mode: Mode = Mode.LEARN, version: int = 7, index:
 
 @pytest.mark.parametrize(('mode', 'missing'), [
     ('random', ''), ('learn', ''), ('evaluate', WAITING), ('explore', NO_EXPLORERS),
-    ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL)])
+    ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL), ('demonstrate', NO_DEMONSTRATOR)])
 def test_what_a_mode_lacks_is_named_until_it_was_received(mode, missing):
     assert Casting(REACH, PolicyShelf(REACH)).missing(mode) == missing
     assert make_casting().missing(mode) == ''
@@ -49,7 +53,7 @@ def test_what_a_mode_lacks_is_named_until_it_was_received(mode, missing):
 
 @pytest.mark.parametrize(('mode', 'recorded', 'version'), [
     ('random', Mode.RANDOM, -1), ('learn', Mode.LEARN, 7), ('evaluate', Mode.EVALUATE, 7),
-    ('transfer', Mode.TRANSFER, 800)])
+    ('transfer', Mode.TRANSFER, 800), ('demonstrate', Mode.DEMONSTRATE, 3)])
 def test_the_mode_decides_what_is_recorded_and_who_acts(mode, recorded, version):
     found, policy = cast(make_casting(), mode)
     assert (found, policy.version) == (recorded, version)
@@ -62,6 +66,66 @@ def test_learn_is_random_until_the_actor_knows_more_than_chance(version, provena
     mode, policy = cast(make_casting(version, **provenance), 'learn')
     assert (mode, policy.version) == (Mode.LEARN, expected)
     assert policy.source is (Source.RANDOM if expected < 0 else Source.POLICY)
+
+
+class Person:
+    """Acts by a number that it drew when it came."""
+
+    def __init__(self, rng):
+        self.drawn = rng.uniform(-1.0, 1.0, 2)
+
+    def __call__(self, observation):
+        return self.drawn + observation['tip']
+
+
+class Clumsy(Person):
+    """Stumbles."""
+
+    def __call__(self, observation):
+        raise RuntimeError('ouch')
+
+
+def with_person(person: type = Person, name: str = 'my_task:Person') -> Casting:
+    simulation = replace(REACH.simulation, demonstrator=person, demonstrator_name=name)
+    contract = replace(REACH, simulation=simulation)
+    return Casting(contract, PolicyShelf(contract))
+
+
+def test_a_scripted_person_is_recorded_as_a_human_in_a_mode_of_its_own():
+    casting = with_person()
+    mode, policy = cast(casting, 'scripted')
+    assert casting.missing('scripted') == ''
+    assert (mode, policy.source, policy.version) == (Mode.SCRIPTED, Source.HUMAN, -1)
+    there = policy.act(np.full(6, 5.0), None)
+    assert np.allclose(there - policy.act(np.zeros(6), None), 5.0)
+
+
+def test_each_episode_has_a_scripted_person_of_its_own_that_depends_on_seed_and_episode():
+    casting = with_person()
+    first, again, other, seeded = (
+        cast(casting, 'scripted', episode, seed=seed)[1].act(np.zeros(6), None)
+        for episode, seed in ((1, 0), (1, 0), (2, 0), (1, 1)))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other) and not np.array_equal(first, seeded)
+
+
+def test_a_scripted_person_that_fails_cannot_act_and_is_named():
+    _, policy = cast(with_person(Clumsy, 'my_task:Clumsy'), 'scripted')
+    with pytest.raises(CannotAct, match='^my_task:Clumsy: RuntimeError: ouch$'):
+        policy.act(np.zeros(6), None)
+
+
+@pytest.mark.parametrize('contract', [REACH, replace(REACH, simulation=None)])
+def test_without_a_scripted_person_the_contract_says_so(contract):
+    assert Casting(contract, PolicyShelf(contract)).missing('scripted') == NO_PERSON
+
+
+def test_a_steered_actor_learns_and_is_evaluated():
+    casting = make_casting(None)
+    casting.shelf.offer(steered(REACH, PLAN, version=0), 'actor')
+    for mode in ('learn', 'evaluate'):
+        found, policy = cast(casting, mode)
+        assert (found, policy.version) == (Mode[mode.upper()], 0)
 
 
 def test_explorers_are_drawn_uniformly():
@@ -196,11 +260,22 @@ def test_what_was_kept_does_not_change_the_other_modes():
     assert cast(casting, 'learn')[1].version == 7
 
 
-@pytest.mark.parametrize(('left_out', 'reason'), [('actor', NO_ACTOR),
-                                                  ('sim_optimal', NO_SIM_OPTIMAL)])
+def test_without_a_sim_optimal_policy_the_demonstrator_is_the_rival():
+    casting = make_casting()
+    casting.shelf.sim_optimal = None
+    kept(casting, Mode.DEMONSTRATE)
+    assert str(casting.kept) == 'learned 0 of 1, demonstrator 1 of 1'
+    assert casting.kept.values()['demonstrator_version'] == 3
+    mode, policy = cast(casting, 'evaluate')
+    assert (mode, policy) == (Mode.DEMONSTRATE, casting.shelf.demonstrator.policy)
+
+
+@pytest.mark.parametrize(('left_out', 'reason'), [
+    (('actor',), NO_ACTOR), (('sim_optimal', 'demonstrator'), NO_RIVAL)])
 def test_a_comparison_without_one_of_the_two_is_refused(left_out, reason):
     casting = make_casting()
-    setattr(casting.shelf, left_out, None)
+    for name in left_out:
+        setattr(casting.shelf, name, None)
     with pytest.raises(UserError) as error:
         casting.compare(1)
     assert str(error.value) == reason
@@ -214,10 +289,11 @@ def test_what_is_compared_is_in_use():
 
 def test_the_figures_say_what_is_there():
     casting = make_casting()
-    expected = {'explorers': 4, 'sim_optimal': 800, 'explore_fraction': '0.50'}
+    expected = {'explorers': 4, 'sim_optimal': 800, 'demonstrator': 3,
+                'explore_fraction': '0.50'}
     assert casting.figures(HALF) == expected
     kept(casting, Mode.TRANSFER)
     assert casting.figures(HALF) == expected | {
         'kept': 'sim_optimal: learned 0 of 1, sim_optimal 1 of 1', 'kept_acts': True}
     assert Casting(REACH, PolicyShelf(REACH)).figures(HALF) == {
-        'explorers': 0, 'sim_optimal': -1, 'explore_fraction': '1.00'}
+        'explorers': 0, 'sim_optimal': -1, 'demonstrator': -1, 'explore_fraction': '1.00'}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+import sys
 
+import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile, Mismatch
@@ -312,3 +314,75 @@ def test_an_action_that_nothing_measures_cannot_be_demonstrated_by_hand(tmp_path
     path.write_text(f"{load_contract('puck_push').text}\ndemonstration: {{action: next}}\n")
     with pytest.raises(InvalidFile, match='demonstration.action: expected topic'):
         load_contract(path)
+
+
+PEOPLE = """
+import numpy as np
+
+
+class Person:
+    def __init__(self, rng):
+        self.rng = rng
+
+    def __call__(self, observation):
+        return 0.1 * observation['arm.velocity']
+
+
+def path(observation, actions, period):
+    return np.concatenate((actions, period + 0.0 * actions[..., :1]), axis=-1)
+
+
+def flat(observation, actions, period):
+    return actions
+
+
+def asleep(rng):
+    return lambda observation: np.zeros(5)
+
+
+def absent(rng):
+    raise ValueError('nobody is there')
+"""
+
+
+@pytest.fixture
+def people(tmp_path, monkeypatch):
+    (tmp_path / 'people.py').write_text(PEOPLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'people', raising=False)
+
+
+DISPLAY = 'robot_rl.tasks.reach:path'
+
+
+def test_a_scripted_person_and_a_display_do_not_change_the_hash(people, load):
+    contract = load(('simulation:', 'simulation:\n  demonstrator: people:Person'),
+                    (DISPLAY, 'people:path'), ('frame: world', 'frame: table'))
+    assert contract.hash == load_contract('reach').hash
+    assert contract.simulation.demonstrator_name == 'people:Person'
+    assert (contract.display.path_name, contract.display.frame) == ('people:path', 'table')
+    actions = np.ones((4, 2))
+    assert contract.path(np.zeros(6), actions).tolist() == [[1.0, 1.0, 0.05]] * 4
+
+
+def test_a_contract_needs_neither_a_scripted_person_nor_a_display(load):
+    shown = REACH[REACH.index('display:'):REACH.index('simulation:')]
+    contract = load((shown, ''))
+    assert contract.simulation.demonstrator is None and contract.display is None
+
+
+@pytest.mark.parametrize(('name', 'reason'), [
+    ('people:nobody', 'a function of people'),
+    ('people:asleep', r'numbers of shape \(2,\), found people:asleep gives \(5,\)'),
+    ('people:absent', 'people:absent to accept zeros, found ValueError: nobody is there')])
+def test_a_scripted_person_that_cannot_act_is_refused_at_load(people, load, name, reason):
+    with pytest.raises(InvalidFile, match=f'simulation.demonstrator: expected {reason}'):
+        load(('simulation:', f'simulation:\n  demonstrator: {name}'))
+
+
+@pytest.mark.parametrize(('name', 'reason'), [
+    ('people:nowhere', 'a function of people'),
+    ('people:flat', r'numbers of shape \(3, 2, 3\), found people:flat gives \(3, 2, 2\)')])
+def test_a_path_that_leads_nowhere_is_refused_at_load(people, load, name, reason):
+    with pytest.raises(InvalidFile, match=f'display.path: expected {reason}'):
+        load((DISPLAY, name))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from made_policies import actor, explorers
+from made_policies import actor, demonstrator, explorers, steered
+import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import Mismatch, UserError
@@ -12,7 +13,8 @@ REACH, PUCK = load_contract('reach'), load_contract('puck_push')
 def test_nothing_is_there_at_first():
     shelf = PolicyShelf(REACH)
     assert (shelf.version, shelf.newest, shelf.informed) == (-1, (-1, 0), False)
-    assert (shelf.explorers, shelf.sim_optimal, shelf.swaps) == ((), None, 0)
+    assert (shelf.explorers, shelf.sim_optimal, shelf.demonstrator) == ((), None, None)
+    assert shelf.swaps == 0
 
 
 def test_each_topic_fills_its_own_place():
@@ -20,8 +22,10 @@ def test_each_topic_fills_its_own_place():
     shelf.offer(actor(REACH, 4, learned_stamp=9), 'actor')
     shelf.offer(actor(REACH, 800), 'sim_optimal')
     shelf.offer(explorers(REACH, (0.1, 0.1), (0.2, 0.2)), 'explorers')
+    shelf.offer(demonstrator(REACH, np.zeros((4, 2)), version=2), 'demonstrator')
     assert shelf.newest == (4, 9)
     assert shelf.sim_optimal.policy.version == 800
+    assert (shelf.demonstrator.policy.version, shelf.demonstrator.policy.chunk) == (2, 4)
     assert [policy.version for policy in shelf.explorers] == [0, 1]
 
 
@@ -53,6 +57,8 @@ def test_an_actor_knows_more_than_chance_once_updated_or_started_from_a_policy(
 def test_a_bad_artifact_is_refused_by_its_topic_and_the_last_good_one_stays(topic):
     def make(contract):
         action = (0.1,) * len(contract.action.layout)
+        if topic == 'demonstrator':
+            return demonstrator(contract, [action, action])
         return explorers(contract, action) if topic == 'explorers' else actor(contract, 3, action)
 
     shelf = PolicyShelf(REACH)
@@ -65,8 +71,15 @@ def test_a_bad_artifact_is_refused_by_its_topic_and_the_last_good_one_stays(topi
     assert getattr(shelf, topic) is before
 
 
-@pytest.mark.parametrize(('topic', 'kind'), [('actor', 'gaussian'), ('sim_optimal', 'gaussian'),
-                                             ('explorers', 'explorers')])
+def test_an_actor_may_be_a_steered_demonstrator():
+    shelf = PolicyShelf(REACH)
+    shelf.offer(steered(REACH, np.zeros((4, 2)), version=0, learned_stamp=6), 'actor')
+    assert (shelf.newest, shelf.informed) == ((0, 6), True)
+
+
+@pytest.mark.parametrize(('topic', 'kind'), [
+    ('actor', 'gaussian or steered'), ('sim_optimal', 'gaussian'), ('explorers', 'explorers'),
+    ('demonstrator', 'diffusion')])
 def test_an_artifact_of_another_kind_is_refused(topic, kind):
     wrong = actor(REACH) if topic == 'explorers' else explorers(REACH, (0.1, 0.1))
     with pytest.raises(UserError, match=f'topic {topic}: kind: expected {kind}'):

@@ -7,7 +7,7 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.data.transitions import derive_transitions
-from robot_rl.learning.policy import HeldRandom, RandomPolicy, RandomTail
+from robot_rl.learning.policy import CannotAct, HeldRandom, RandomPolicy, RandomTail
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
 from robot_rl.tasks.reach import GOAL
@@ -65,6 +65,23 @@ def test_a_running_tick_records_what_was_seen_asked_and_done():
 def test_the_executed_action_is_limited_and_the_request_is_kept():
     step = Ticker(policy=Constant((9.0, -9.0)))().step
     assert step.requested.tolist() == [9.0, -9.0] and step.executed.tolist() == [2.5, -2.5]
+
+
+class Tired(Constant):
+    """Has an action for the first tick only."""
+
+    def act(self, observation, rng):
+        if observation[0] > 0.0:
+            raise CannotAct('plan_late')
+        return super().act(observation, rng)
+
+
+def test_a_policy_that_cannot_act_stops_the_episode_with_its_reason():
+    tick = Ticker(policy=Tired())
+    tick(np.zeros(6))
+    last = tick(np.ones(6))
+    assert (last.ended, last.step.status) == ('plan_late', Status.ABORTED)
+    assert last.step.source is Source.SAFETY and last.step.executed.tolist() == [0.0, 0.0]
 
 
 def test_the_horizon_truncates_after_as_many_actions():
@@ -214,7 +231,7 @@ def test_a_measured_episode_is_deterministic_whatever_the_seed(mode):
     assert requests(mode, 5) == requests(mode, 6)
 
 
-@pytest.mark.parametrize('mode', [Mode.RANDOM, Mode.LEARN, Mode.EXPLORE])
+@pytest.mark.parametrize('mode', [Mode.RANDOM, Mode.LEARN, Mode.EXPLORE, Mode.DEMONSTRATE])
 def test_every_other_episode_is_sampled(mode):
     assert requests(mode, 5) != requests(mode, 6)
 

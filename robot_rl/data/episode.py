@@ -13,8 +13,9 @@ from robot_rl.data.transitions import derive_transitions, label_transitions, Tra
 
 _STOPPED = (Status.ABORTED, Status.BROKEN)
 
-# What the learner keeps an episode as, by its mode; what evaluates a policy teaches nothing.
-SOURCES = {'random': 'online', 'learn': 'online', 'explore': 'explorers'}
+# What the learner keeps an episode as, by its mode. What evaluates a policy teaches nothing; what
+# a scripted person does reaches the learner as a person's demonstrations do, by demo_bags.
+SOURCES = {'random': 'online', 'learn': 'online', 'demonstrate': 'online', 'explore': 'explorers'}
 
 
 @dataclass(frozen=True)

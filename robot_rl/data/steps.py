@@ -44,7 +44,8 @@ class Mode(IntEnum):
     EVALUATE = 2        # the learner's policy, greedy
     EXPLORE = 3         # a frozen explorer, sampled, with or without a random tail
     TRANSFER = 4        # the policy that is optimal in the simulator, greedy
-    DEMONSTRATE = 5     # a demonstrator: a person, a script, or what was fitted to them
+    DEMONSTRATE = 5     # a demonstrator: a person, or what was fitted to them, sampled
+    SCRIPTED = 6        # the task's scripted person, with Source.HUMAN: whom it stands for
 
     @property
     def greedy(self) -> bool:

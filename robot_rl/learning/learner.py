@@ -16,13 +16,19 @@ from robot_rl.contract import Contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
+from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
+from robot_rl.learning.imitation import imitate
+from robot_rl.learning.methods import digest_of, FULL, Full, STEER, Steer
 from robot_rl.learning.networks import Slot
-from robot_rl.learning.policy import decode_policy, encode_gaussian, Normalizer
+from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.replay import draw, Replay, shares
-from robot_rl.learning.sac import Batch, Sac, SacConfig, SacState
+from robot_rl.learning.sac import Batch, SacConfig, SacState
+from robot_rl.learning.steering import Base, SteerConfig
 import torch
 
 ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
+SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
+UTD_RATIO = {FULL: 1.0, STEER: 4.0}     # where the configuration names none
 MIN_STD = 1e-3      # of an observation that does not move while the statistics are taken
 
 
@@ -31,37 +37,64 @@ class LearnerConfig:
     """How much to train on what."""
 
     seed: int = 0
-    utd_ratio: float = 1.0          # critic updates per transition of the robot
-    batch: int = 256                # transitions per update
+    method: str = FULL              # or steer: learn the latent noise of a demonstrator
+    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: UTD_RATIO
+    batch: int = 256                # rows per update
     start_transitions: int = 1000   # collected before the first update
+    critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio
     online_weight: float = 1.0      # share of a batch from the learner's and random episodes
     explorers_weight: float = 1.0   # share from episodes of frozen explorers
     demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
-    start_from: str = ''            # sim_optimal: wait for that policy and start from its actor
+    start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
+    noise_bound: float = 1.5        # steer: largest latent noise, each dimension
+    noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
+
+    @property
+    def ratio(self) -> float:
+        """Critic updates per transition of the robot."""
+        return self.utd_ratio or UTD_RATIO[self.method]
+
+    @property
+    def start_topic(self) -> str:
+        """What the learner waits for, SIM_OPTIMAL, DEMONSTRATOR or nothing."""
+        return DEMONSTRATOR if self.method == STEER else self.start_from
 
 
 class Learner:
-    """SAC on the contract's vectors with its replay sources, counters and random state."""
+    """SAC on the contract's vectors with its replay sources, counters and random state.
+
+    Until there is something to steer, the method `steer` has no `method` object and no `state`;
+    what it receives by then is kept.
+    """
 
     def __init__(self, contract: Contract, config: LearnerConfig, sac: SacConfig):
         if sac.critic_subset > sac.critics:
             raise UserError(f'critic_subset: expected at most critics = {sac.critics}, '
                             f'found {sac.critic_subset}')
-        self.contract = contract
-        self.config = config
-        n, m = len(contract.layout), len(contract.action.layout)
-        self.sac = Sac(n, m, sac)
+        if config.method == STEER and config.start_from not in ('', DEMONSTRATOR):
+            raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
+                            f'{config.start_from}')
+        self.contract, self.config = contract, config
+        self.sac = sac
+        n = len(contract.layout)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.state = self.sac.init(self.generator)
         self.normalizer = Normalizer(np.zeros(n, np.float32), np.ones(n, np.float32))
         self.weights = {'online': config.online_weight, 'explorers': config.explorers_weight,
                         'demos': config.demo_weight}
-        self.sources = {name: Replay(n, m) for name in self.weights}
+        self.method: Full | Steer | None = None
+        self.state: SacState | None = None
+        self.sources: dict[str, Replay] = {}
+        self.counts = dict.fromkeys(self.weights, 0)    # transitions by source
         self.episodes: dict[str, int] = {}      # id of each of the robot's -> its transitions
         self.updates = 0
         self.started_from = ''                  # what the actor was before its first update
         self.newest_stamp = 0                   # ns, last step of the newest of the episodes
         self.learned_stamp = 0                  # ns, up to where no update is owed
+        self._early: list[tuple[str, Transitions]] = []     # before there was a method
+        self._imitated: DiffusionPolicy | None = None       # demonstrator of an actor to be fitted
+        if config.method == FULL:
+            self._use(Full(contract, sac))
+            self.state = self.method.rule.init(self.generator)
 
     def add(self, episode_id: str, transitions: Transitions, stamp: int,
             source: str = 'online') -> bool:
@@ -71,6 +104,7 @@ class Learner:
         self._add(source, transitions)
         self.episodes[episode_id] = len(transitions)
         self.newest_stamp = max(self.newest_stamp, stamp)
+        self._imitate_if_ready()
         return True
 
     def add_demos(self, transitions: Transitions) -> None:
@@ -80,16 +114,36 @@ class Learner:
     @property
     def waiting(self) -> bool:
         """Whether the policy to start from has yet to come; nothing is owed until then."""
-        return bool(self.config.start_from) and not self.started_from and not self.updates
+        return bool(self.config.start_topic) and not self.started_from and not self.updates
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, '' where it does not."""
+        if self._imitated and self.waiting:
+            return 'states to imitate the demonstrator in: demo_bags, or episodes of it'
+        return self.config.start_topic if self.waiting else ''
 
     def start_from(self, data: bytes, source: str) -> None:
-        """Become the policy in an artifact: its actor and its normaliser, the rest stays fresh.
+        """Begin with the policy in an artifact: its normaliser, and what it does.
 
-        The critics start unlearned, so actor updates should be rare: As et al. 2026, arXiv
-        2602.20220, make one per 20 of the critics. Only a learner that is `waiting` starts.
-        Raises UserError naming what was expected where the networks' sizes differ.
+        SIM_OPTIMAL     its actor becomes the actor; the critics start unlearned, so actor updates
+                        should be rare: As et al. 2026, arXiv 2602.20220, make one per 20
+        DEMONSTRATOR    it is steered, or the actor is fitted to it, once there are states for it
+
+        Once only: what is learned is never thrown away for another start. Raises UserError naming
+        what was expected where it does not fit, or where another demonstrator is steered already.
         """
-        policy, sac = decode_policy(data, self.contract, source), self.sac.config
+        if self.config.method == STEER:
+            self._steer(data, source)
+        elif self.waiting and self.config.start_from == DEMONSTRATOR:
+            self._imitated = decode_demonstrator(data, self.contract, source)
+            Base.of(self._imitated, source)
+            self._imitate_if_ready()
+        elif self.waiting:
+            self._become(data, source)
+
+    def _become(self, data: bytes, source: str) -> None:
+        policy, sac = decode_policy(data, self.contract, source), self.sac
         found = [len(bias) for _, bias in policy.layers[:-1]]
         if found != [sac.width] * sac.depth:
             raise UserError(f'{source}: expected {_hidden([sac.width] * sac.depth)}, found '
@@ -99,20 +153,61 @@ class Learner:
         self.normalizer = policy.normalizer
         self.started_from = self.config.start_from
 
+    def _imitate_if_ready(self) -> None:
+        """Fit the actor where the demonstrator is there, and states to ask it in."""
+        ready = self.counts['demos'] or self.collected >= self.config.start_transitions
+        if not self._imitated or not self.waiting or not ready:
+            return
+        self.normalizer = self._imitated.normalizer
+        seen = torch.from_numpy(self.normalizer(self._observations()))
+        actor = imitate(self.method.rule, self.state.actor.value,
+                        Base.of(self._imitated, DEMONSTRATOR), seen, self.generator)
+        self.state = replace(self.state, actor=Slot.of(actor))
+        self.started_from = DEMONSTRATOR
+
+    def _steer(self, data: bytes, source: str) -> None:
+        if self.method is None:
+            method = self._steering(data, source)
+            self.state = method.rule.init(self.generator)
+            self._use(method)
+        elif digest_of(data) != self.method.digest:
+            raise UserError(
+                f'{source}: expected the demonstrator that this learner steers, version '
+                f'{self.method.policy.version}, SHA-256 {self.method.digest[:12]}, found '
+                f'{digest_of(data)[:12]}; steer that one with another checkpoint_dir')
+
+    def _steering(self, data: bytes, source: str) -> Steer:
+        config = SteerConfig(**{**asdict(self.sac), 'noise_bound': self.config.noise_bound,
+                                'target_entropy': self.config.noise_entropy})
+        return Steer(self.contract, config, data, source)
+
+    def _use(self, method: Full | Steer) -> None:
+        """Take up a method, and all that came before it."""
+        self.method = method
+        self.sources = {name: Replay(len(self.contract.layout), method.row_size)
+                        for name in self.weights}
+        if isinstance(method, Steer):
+            self.normalizer, self.started_from = method.policy.normalizer, DEMONSTRATOR
+        early, self._early = self._early, []
+        for source, transitions in early:
+            self.sources[source].add(method.rows(transitions))
+
     @property
     def collected(self) -> int:
         """Transitions of the robot."""
-        return sum(len(self.sources[name]) for name in ROBOT)
+        return sum(self.counts[name] for name in ROBOT)
 
     @property
     def owed(self) -> int:
         """Updates that the ratio allows but that have not been made."""
-        sampled = shares(self.weights, self.sources, self.config.batch)
-        collected = self.collected
-        if self.waiting or not sampled or (
-                collected + len(self.sources['demos']) < self.config.start_transitions):
+        config = self.config
+        if self.waiting or not shares(self.weights, self.sources, config.batch):
             return 0
-        return max(0, int(collected * self.config.utd_ratio) - self.updates)
+        # What is to be steered is measured first, on the robot: demonstrations say nothing of it.
+        start = self.collected + (self.counts['demos'] if config.method == FULL else 0)
+        if start < config.start_transitions:
+            return 0
+        return max(0, int(self.collected * config.ratio) + config.critic_warmup - self.updates)
 
     def train(self, count: int) -> dict[str, float]:
         """Make `count` updates; return the last metrics of critic and actor."""
@@ -120,36 +215,42 @@ class Learner:
             self._fix_normalizer()
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
-        period = self.sac.config.actor_period
+        period, warmup = self.sac.actor_period, self.config.critic_warmup
+        rule = self.method.rule
         metrics: dict[str, torch.Tensor] = {}
         for _ in range(count):
             observation, action, reward, following, terminated = draw(
                 self.sources, counts, self.generator)
             batch = Batch((observation - mean) / std, action, reward[:, 0],
                           (following - mean) / std, terminated[:, 0])
-            with_actor = self.updates % period == period - 1
-            self.state, latest = self.sac.update(self.state, batch, self.generator, with_actor)
+            with_actor = self.updates >= warmup and self.updates % period == period - 1
+            self.state, latest = rule.update(self.state, batch, self.generator, with_actor)
             metrics |= latest
             self.updates += 1
         return {name: float(value) for name, value in metrics.items()}
 
     def actor(self) -> bytes:
         """Return the current actor as a policy artifact; its version is the update count."""
-        parts = [part[0].numpy() for part in self.sac.actor.split(self.state.actor.value)]
-        layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
         provenance = {'package': f'robot_rl {__version__}', 'torch': torch.__version__,
                       'seed': self.config.seed, 'updates': self.updates,
                       'episodes': len(self.episodes),
                       'transitions': self.collected, 'learned_stamp': self.learned_stamp,
                       'started_from': self.started_from}
-        return encode_gaussian(layers, self.normalizer, self.contract, self.updates, provenance)
+        return self.method.artifact(self.state.actor.value, self.normalizer, self.updates,
+                                    provenance)
 
     def save(self, folder: Path, keep: int) -> Path:
-        """Write a checkpoint of everything but the experience."""
-        manifest = {'updates': self.updates, 'sac': asdict(self.sac.config),
+        """Write a checkpoint of everything but the experience; what is steered is in it."""
+        if self.method is None:
+            raise UserError(f'nothing to save yet: waiting for the {self.waits_for}')
+        manifest = {'updates': self.updates, 'sac': asdict(self.method.rule.config),
                     'learner': asdict(self.config), 'episodes': len(self.episodes),
                     'transitions': self.collected, 'started_from': self.started_from}
-        return save_checkpoint(folder, self._arrays(), manifest, self.contract, keep)
+        arrays = self._arrays(self.state)
+        if isinstance(self.method, Steer):
+            manifest['demonstrator'] = self.method.digest
+            arrays['demonstrator'] = np.frombuffer(self.method.data, np.uint8)
+        return save_checkpoint(folder, arrays, manifest, self.contract, keep)
 
     def resume(self, folder: Path) -> str:
         """Take up the newest whole checkpoint; return what was done, for the log."""
@@ -158,42 +259,67 @@ class Learner:
         if not found:
             return '; '.join([*notes, f'no checkpoint in {folder}, starting fresh'])
         path, arrays, manifest = found
-        if manifest.get('sac') != asdict(self.sac.config):
-            raise UserError(f'{path}: sac: expected {asdict(self.sac.config)}, found '
-                            f'{manifest.get("sac")}; use these parameters or another folder')
+        method = self._method_of(path, arrays, manifest)
+        sac = asdict(method.rule.config)
+        if manifest.get('sac') != sac:
+            raise UserError(f'{path}: sac: expected {sac}, found {manifest.get("sac")}; use these '
+                            'parameters or another folder')
+        arrays = {name: array for name, array in arrays.items() if name != DEMONSTRATOR}
+        fresh = self._arrays(method.rule.init(torch.Generator()))
         shapes = [{name: (array.shape, array.dtype) for name, array in found.items()}
-                  for found in (self._arrays(), arrays)]
+                  for found in (fresh, arrays)]
         started_from = manifest.get('started_from', '')     # older checkpoints lack it
         if shapes[0] != shapes[1] or not isinstance(manifest.get('updates'), int) or (
                 not isinstance(started_from, str)):
             raise UserError(f'{path}: expected the arrays and counters of this learner, found '
                             'others; use another folder')
+        if method is not self.method:
+            self._use(method)
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         self.generator.set_state(tensors.pop('generator'))
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
-        self.state = SacState.from_tensors(tensors)
+        self.state = method.state.from_tensors(tensors)
         self.updates, self.started_from = manifest['updates'], started_from
         if self.config.start_from and self.updates and not started_from:
             notes.append('start_from has no effect on an actor that has learned already')
-        needed = ceil(self.updates / self.config.utd_ratio)
+        needed = ceil(max(0, self.updates - self.config.critic_warmup) / self.config.ratio)
         return '; '.join([*notes, f'resumed {path} at {self.updates} updates; the next come with '
                           f'more than {needed} transitions'])
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {name: value.numpy() for name, value in self.state.tensors().items()}
+    def _method_of(self, path: Path, arrays: dict, manifest: dict) -> Full | Steer:
+        """Return the method that a checkpoint goes on with; it brings what it steers."""
+        digest = manifest.get('demonstrator')
+        if (digest is not None) != (self.config.method == STEER):
+            raise UserError(f'{path}: method: expected {self.config.method}, found '
+                            f'{FULL if digest is None else STEER}; use this method or another '
+                            'folder')
+        if digest is None:
+            return self.method
+        data = arrays.get('demonstrator', np.zeros(0)).tobytes()
+        if digest_of(data) != digest:
+            raise UserError(f'{path}: demonstrator: expected SHA-256 {digest}, found '
+                            f'{digest_of(data)}; use another folder')
+        return self._steering(data, f'{path}: demonstrator')
+
+    def _arrays(self, state: SacState) -> dict[str, np.ndarray]:
+        arrays = {name: value.numpy() for name, value in state.tensors().items()}
         return arrays | {'generator': self.generator.get_state().numpy(),
                          'normalizer.mean': self.normalizer.mean,
                          'normalizer.std': self.normalizer.std}
 
     def _add(self, source: str, transitions: Transitions) -> None:
-        action = self.contract.action
-        scaled = 2.0 * (transitions.action - action.low) / (action.high - action.low) - 1.0
-        columns = {**vars(transitions), 'action': scaled.astype(np.float32)}
-        self.sources[source].add(Transitions(**columns))
+        self.counts[source] += len(transitions)
+        if self.method is None:
+            self._early.append((source, transitions))
+        else:
+            self.sources[source].add(self.method.rows(transitions))
+
+    def _observations(self) -> np.ndarray:
+        rows = torch.cat([source.rows for source in self.sources.values()])
+        return rows[:, :len(self.contract.layout)].numpy()
 
     def _fix_normalizer(self) -> None:
-        rows = torch.cat([source.rows for source in self.sources.values()])
-        seen = rows[:, :len(self.contract.layout)].numpy()
+        seen = self._observations()
         std = np.maximum(seen.std(axis=0), MIN_STD)
         self.normalizer = Normalizer(seen.mean(axis=0).astype(np.float32),
                                      std.astype(np.float32))

@@ -11,14 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
-from robot_rl.bundle import pack, unpack
+from robot_rl.bundle import pack
 from robot_rl.contract import Contract
 from robot_rl.data.steps import Source
-from robot_rl.errors import UserError
+from robot_rl.learning.artifact import (forward, layer_arrays, Layers, manifest_of, MAX_LAYERS,
+                                        Normalizer, open_artifact, read_layers, read_normalizer,
+                                        whole)
 from robot_rl.learning.coverage import Coverage, read_coverage
 
 LOG_STD_RANGE = (-5.0, 2.0)     # of the tanh-Gaussian actor, natural logarithm
-MAX_POLICY_BYTES = 64 << 20
 MAX_EXPLORERS = 64
 RENEWAL = 0.1       # chance per step of a new action of HeldRandom
 
@@ -33,23 +34,28 @@ class Policy(Protocol):
         """Return an action (m,) for an observation (n,); the mode where rng is None."""
 
 
-@dataclass(frozen=True)
-class Normalizer:
-    """Shift and scale of observations, fixed when learning starts."""
+class CannotAct(Exception):
+    """Raised by a policy that has no action for this tick; its text is why the episode ends."""
 
-    mean: np.ndarray            # (n,) float32
-    std: np.ndarray             # (n,) float32, > 0
 
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """Return the normalised observation, float32."""
-        return (observation.astype(np.float32) - self.mean) / self.std
+def draw(outputs: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """Return what a tanh-Gaussian actor's outputs (..., 2 m) give before the tanh, (..., m).
+
+    A sample, or the mode where rng is None.
+    """
+    mean, spread = np.split(outputs, 2, axis=-1)
+    if rng is None:
+        return mean
+    low, high = LOG_STD_RANGE
+    log_std = low + 0.5 * (high - low) * (np.tanh(spread) + 1.0)
+    return mean + np.exp(log_std) * rng.standard_normal(mean.shape)
 
 
 @dataclass(frozen=True)
 class GaussianPolicy:
     """A tanh-Gaussian actor: observation (n,) to action (m,) in the contract's units."""
 
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]   # weight (in, out), bias (out,)
+    layers: Layers              # weight (in, out), bias (out,)
     normalizer: Normalizer
     low: np.ndarray             # (m,)
     high: np.ndarray            # (m,)
@@ -74,16 +80,8 @@ class GaussianPolicy:
 
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return an action, sampled with `rng`, or the mode where rng is None."""
-        hidden = self.normalizer(observation)
-        for weight, bias in self.layers[:-1]:
-            hidden = np.maximum(hidden @ weight + bias, 0.0)
-        weight, bias = self.layers[-1]
-        mean, spread = np.split(hidden @ weight + bias, 2)
-        if rng is not None:
-            low, high = LOG_STD_RANGE
-            log_std = low + 0.5 * (high - low) * (np.tanh(spread) + 1.0)
-            mean = mean + np.exp(log_std) * rng.standard_normal(len(mean))
-        scaled = np.tanh(mean.astype(np.float64))
+        raw = draw(forward(self.layers, self.normalizer(observation)), rng)
+        scaled = np.tanh(raw.astype(np.float64))
         return self.low + 0.5 * (scaled + 1.0) * (self.high - self.low)
 
 
@@ -151,30 +149,25 @@ class RandomTail:
 def encode_gaussian(layers, normalizer: Normalizer, contract: Contract, version: int,
                     provenance: dict) -> bytes:
     """Return the policy artifact: one safetensors file with a JSON manifest in its header."""
-    return pack(_arrays('actor', layers) | _scale(normalizer), {
-        'kind': 'gaussian', 'version': version, 'contract_hash': contract.hash,
-        'interface': contract.interface, 'layers': len(layers), 'provenance': provenance})
+    return pack(layer_arrays('actor', layers) | normalizer.arrays('normalizer'),
+                manifest_of('gaussian', contract, version, provenance, layers=len(layers)))
 
 
 def encode_explorers(explorers: list, normalizer: Normalizer, contract: Contract, version: int,
                      provenance: dict, coverage: Coverage) -> bytes:
     """Return several policies, each its layers, and what they cover in the simulator."""
-    arrays = _scale(normalizer)
+    arrays = normalizer.arrays('normalizer')
     for index, layers in enumerate(explorers):
-        arrays |= _arrays(f'explorer.{index}', layers)
-    return pack(arrays, {
-        'kind': 'explorers', 'version': version, 'contract_hash': contract.hash,
-        'interface': contract.interface, 'explorers': len(explorers),
-        'layers': len(explorers[0]), 'provenance': provenance, 'coverage': coverage.numbers()})
+        arrays |= layer_arrays(f'explorer.{index}', layers)
+    return pack(arrays, manifest_of(
+        'explorers', contract, version, provenance, explorers=len(explorers),
+        layers=len(explorers[0]), coverage=coverage.numbers()))
 
 
 def decode_policy(data: bytes, contract: Contract, source: str) -> GaussianPolicy:
-    """Return the policy in an artifact, or raise UserError or Mismatch naming the source.
-
-    Everything is checked here, so that running the policy cannot fail on a shape.
-    """
-    arrays, manifest = _open(data, 'gaussian', contract, source)
-    return _policy(arrays, manifest, 'actor', contract, source)
+    """Return the policy in an artifact, or raise UserError or Mismatch naming the source."""
+    arrays, manifest = open_artifact(data, ('gaussian',), contract, source)
+    return gaussian_policy(arrays, manifest, 'actor', contract, source)
 
 
 def decode_explorers(data: bytes, contract: Contract, source: str) -> tuple[
@@ -183,63 +176,19 @@ def decode_explorers(data: bytes, contract: Contract, source: str) -> tuple[
 
     The version of each is its number in the set, so that step records tell who acted.
     """
-    arrays, manifest = _open(data, 'explorers', contract, source)
-    count = manifest.get('explorers')
-    if type(count) is not int or not 1 <= count <= MAX_EXPLORERS:
-        raise UserError(f'{source}: explorers: expected 1 to {MAX_EXPLORERS}, found {count!r}')
+    arrays, manifest = open_artifact(data, ('explorers',), contract, source)
+    count = whole(manifest, 'explorers', 1, MAX_EXPLORERS, source)
     coverage = read_coverage(manifest.get('coverage'), contract, source)
-    return tuple(_policy(arrays, manifest | {'version': index}, f'explorer.{index}', contract,
-                         source) for index in range(count)), coverage
+    return tuple(gaussian_policy(arrays, manifest | {'version': index}, f'explorer.{index}',
+                                 contract, source) for index in range(count)), coverage
 
 
-def _arrays(name: str, layers) -> dict[str, np.ndarray]:
-    return {f'{name}.{index}.{part}': array for index, layer in enumerate(layers)
-            for part, array in zip(('weight', 'bias'), layer)}
-
-
-def _scale(normalizer: Normalizer) -> dict[str, np.ndarray]:
-    return {'normalizer.mean': normalizer.mean, 'normalizer.std': normalizer.std}
-
-
-def _open(data: bytes, kind: str, contract: Contract, source: str) -> tuple[dict, dict]:
-    """Return (arrays, manifest) of an artifact of that kind and this contract."""
-    arrays, manifest = unpack(data, source, MAX_POLICY_BYTES)
-    if manifest.get('kind') != kind:
-        raise UserError(f'{source}: kind: expected {kind}, found {manifest.get("kind")!r}')
-    contract.check_interface(manifest.get('interface'), source)
-    provenance = manifest.get('provenance')
-    if not isinstance(provenance, dict) or not isinstance(provenance.get('learned_stamp', 0), int):
-        raise UserError(f'{source}: provenance: expected a mapping with an integer learned_stamp')
-    count = manifest.get('layers')
-    if not isinstance(count, int) or not 1 <= count <= 16 or not isinstance(
-            manifest.get('version'), int):
-        raise UserError(f'{source}: manifest: expected 1 to 16 layers and an integer version')
-    for name, array in arrays.items():
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise UserError(f'{source}: {name}: expected finite float32 numbers')
-    return arrays, manifest
-
-
-def _policy(arrays: dict, manifest: dict, name: str, contract: Contract,
-            source: str) -> GaussianPolicy:
-    """Return the policy whose layers have that name."""
+def gaussian_policy(arrays: dict, manifest: dict, name: str, contract: Contract,
+                    source: str) -> GaussianPolicy:
+    """Return the policy of an opened artifact whose layers have that name."""
     n, m = len(contract.layout), len(contract.action.layout)
-    try:
-        layers = tuple((arrays[f'{name}.{index}.weight'], arrays[f'{name}.{index}.bias'])
-                       for index in range(manifest['layers']))
-        normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
-    except KeyError as error:
-        raise UserError(f'{source}: array {error} is missing') from None
-    size = n
-    for index, (weight, bias) in enumerate(layers):
-        if weight.ndim != 2 or weight.shape[0] != size or bias.shape != (weight.shape[1],):
-            raise UserError(f'{source}: {name}.{index}: expected {size} inputs, found '
-                            f'weight {weight.shape} and bias {bias.shape}')
-        size = weight.shape[1]
-    if size != 2 * m:
-        raise UserError(f'{source}: expected {2 * m} outputs, found {size}')
-    if normalizer.mean.shape != (n,) or normalizer.std.shape != (n,) or not (
-            normalizer.std > 0).all():
-        raise UserError(f'{source}: normalizer: expected {n} means and positive deviations')
+    count = whole(manifest, 'layers', 1, MAX_LAYERS, source)
+    layers = read_layers(arrays, name, count, n, 2 * m, source)
+    normalizer = read_normalizer(arrays, 'normalizer', n, source)
     return GaussianPolicy(layers, normalizer, contract.action.low, contract.action.high,
                           manifest)

@@ -9,7 +9,7 @@ Shapes: B batch, n observation, m action, E critics. Actions are scaled to [-1, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import log
 
 from robot_rl.learning.networks import Adam, Mlp, Slot
@@ -91,6 +91,7 @@ class Sac:
         self.actor = Mlp((observation_size, *hidden, 2 * action_size))
         self.critic = Mlp((observation_size + action_size, *hidden, 1), config.layer_norm)
         self.adam = Adam(config.learning_rate)
+        self.discount = config.discount
         self.target_entropy = config.target_entropy * action_size
 
     def init(self, generator: torch.Generator) -> SacState:
@@ -102,11 +103,15 @@ class Sac:
             temperature=Slot.of(torch.full((1, 1), log(self.config.initial_temperature))),
             updates=torch.zeros(()), actor_updates=torch.zeros(()))
 
-    def sample(self, actor: Tensor, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Return actions (B, m) in [-1, 1] and their log-probabilities (B,)."""
+    def distribution(self, actor: Tensor, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and logarithm of the deviation (B, m) of the actions before tanh."""
         mean, spread = self.actor(actor, observation)[0].chunk(2, dim=-1)
         low, high = LOG_STD_RANGE
-        log_std = low + 0.5 * (high - low) * (torch.tanh(spread) + 1.0)
+        return mean, low + 0.5 * (high - low) * (torch.tanh(spread) + 1.0)
+
+    def sample(self, actor: Tensor, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions (B, m) in [-1, 1] and their log-probabilities (B,)."""
+        mean, log_std = self.distribution(actor, observation)
         raw = mean + log_std.exp() * noise
         normal = -0.5 * (noise * noise + log(2.0 * torch.pi)) - log_std
         squash = 2.0 * (log(2.0) - raw - functional.softplus(-2.0 * raw))  # log(1 - tanh(raw)^2)
@@ -127,34 +132,44 @@ class Sac:
 
     def update_critic(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
         """Regress all critics on r + gamma (1 - terminated) (min Q' - temperature log pi)."""
-        config = self.config
         with torch.no_grad():
             noise = torch.randn(batch.action.shape, generator=generator)
             action, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
-            target = state.target
-            if config.critic_subset < config.critics:
-                chosen = torch.randperm(config.critics, generator=generator)
-                target = target[chosen[:config.critic_subset]]
-            following = self.values(target, batch.next_observation, action).amin(0)
-            following = following - state.temperature.value.exp()[0] * log_prob
-            goal = batch.reward + config.discount * (1.0 - batch.terminated) * following
+            goal = self.goal(state, batch, action, log_prob, generator)
+        return self.regress(state, batch, goal)
+
+    def goal(self, state, batch, action, log_prob, generator) -> Tensor:
+        """Return what Q should be, (B,), where `action` follows with that log-probability."""
+        config, target = self.config, state.target
+        if config.critic_subset < config.critics:
+            chosen = torch.randperm(config.critics, generator=generator)
+            target = target[chosen[:config.critic_subset]]
+        following = self.values(target, batch.next_observation, action).amin(0)
+        following = following - state.temperature.value.exp()[0] * log_prob
+        return batch.reward + self.discount * (1.0 - batch.terminated) * following
+
+    def regress(self, state, batch, goal: Tensor) -> tuple[SacState, dict[str, Tensor]]:
+        """One step of all critics towards the goal (B,), and of their targets towards them."""
         parameters = state.critic.value.detach().requires_grad_()
         values = self.values(parameters, batch.observation, batch.action)
         loss = ((values - goal) ** 2).mean(1).sum()
         gradient, = torch.autograd.grad(loss, parameters)
         updates = state.updates + 1.0
         critic = self.adam.step(state.critic, gradient, updates)
-        target = state.target.lerp(critic.value, config.target_rate)
-        state = SacState(state.actor, critic, target, state.temperature, updates,
-                         state.actor_updates)
+        target = state.target.lerp(critic.value, self.config.target_rate)
+        state = replace(state, critic=critic, target=target, updates=updates)
         return state, {'critic_loss': loss.detach(), 'q_mean': values.detach().mean()}
+
+    def actor_values(self, state, observation: Tensor, action: Tensor) -> Tensor:
+        """Return what the actor raises, (E, B)."""
+        return self.values(state.critic.value, observation, action)
 
     def update_actor(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
         """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
-        noise = torch.randn(batch.action.shape, generator=generator)
+        noise = torch.randn((len(batch.observation), self.action_size), generator=generator)
         parameters = state.actor.value.detach().requires_grad_()
         action, log_prob = self.sample(parameters, batch.observation, noise)
-        value = self.values(state.critic.value, batch.observation, action).mean(0)
+        value = self.actor_values(state, batch.observation, action).mean(0)
         temperature = state.temperature.value.exp()[0]
         loss = (temperature * log_prob - value).mean()
         gradient, = torch.autograd.grad(loss, parameters)
@@ -162,8 +177,8 @@ class Sac:
         entropy = -log_prob.detach().mean()
         # d/d(log temperature) of temperature * (entropy - target entropy)
         slope = (temperature * (entropy - self.target_entropy)).reshape(1, 1)
-        state = SacState(self.adam.step(state.actor, gradient, count), state.critic,
-                         state.target, self.adam.step(state.temperature, slope, count),
-                         state.updates, count)
+        state = replace(state, actor=self.adam.step(state.actor, gradient, count),
+                        temperature=self.adam.step(state.temperature, slope, count),
+                        actor_updates=count)
         return state, {'actor_loss': loss.detach(), 'entropy': entropy,
                        'temperature': temperature[0]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 import hashlib
 from pathlib import Path
 import threading
@@ -14,7 +15,9 @@ import traceback
 from robot_rl.data.episode import SOURCES
 from robot_rl.data.episode_message import decode_episode
 from robot_rl.errors import UserError
-from robot_rl.learning.learner import Learner
+from robot_rl.learning.base_success import BaseSuccess
+from robot_rl.learning.learner import DEMONSTRATOR, Learner, SIM_OPTIMAL
+from robot_rl.learning.methods import Steer
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
 
@@ -49,6 +52,7 @@ class Progress:
     refused: int = 0                # episodes that could not be decoded
     warning: str = ''               # what a person should look at, with advice
     started_from: str = ''
+    base: tuple[tuple[str, float], ...] = ()        # how often what is steered succeeds by itself
     metrics: tuple[tuple[str, float], ...] = ()
     coverage: tuple[tuple[str, float], ...] = ()    # of the robot, beside the simulator's
 
@@ -56,9 +60,9 @@ class Progress:
 class Trainer:
     """Runs a learner in a thread.
 
-    `receive` takes an episode's bytes, `receive_explorers` and `receive_sim_optimal` what the
-    simulator trained, `train` switches training, `save` asks for a checkpoint. `on_actor(bytes)`
-    and `on_note(text)` are called from the thread.
+    `receive` takes an episode's bytes, `receive_explorers` what the simulator trained,
+    `receive_sim_optimal` and `receive_demonstrator` what to start from, `train` switches training,
+    `save` asks for a checkpoint. `on_actor(bytes)` and `on_note(text)` are called from the thread.
     """
 
     def __init__(self, learner: Learner, settings: TrainerSettings,
@@ -76,10 +80,11 @@ class Trainer:
         self._session, self._total = '', 0
         self._refused: set[bytes] = set()       # digests: sent again, it is still one episode
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
-        self._saved = learner.updates
+        self._saved, self._started_from = learner.updates, learner.started_from
         self._rate, self._metrics, self._error = 0.0, {}, ''
         self._coverage = RobotCoverage(learner.contract)
         self._figures, self._warning = (), ''               # of the coverage
+        self._base = BaseSuccess()
         self._refusals: dict[str, str] = {}                 # artifact -> why it was refused
         self._thread = threading.Thread(target=self._run, name='trainer')
 
@@ -96,8 +101,12 @@ class Trainer:
         self._put(self._take_explorers, data)
 
     def receive_sim_optimal(self, data: bytes) -> None:
-        """Queue the policy to start from; called from any thread."""
-        self._put(self._take_sim_optimal, data)
+        """Queue the simulator's policy to start from; called from any thread."""
+        self._put(partial(self._take_start, SIM_OPTIMAL), data)
+
+    def receive_demonstrator(self, data: bytes) -> None:
+        """Queue what is to be steered, or to start from; called from any thread."""
+        self._put(partial(self._take_start, DEMONSTRATOR), data)
 
     def train(self, on: bool) -> None:
         """Switch training on or off; takes effect within a chunk of updates."""
@@ -154,6 +163,11 @@ class Trainer:
         while self._inbox:
             take, data = self._inbox.popleft()
             take(data)
+        started_from = self._learner.started_from
+        if started_from != self._started_from:
+            self._started_from = started_from
+            self._save_asked = True     # a killed learner takes up this one, whatever comes next
+            self._on_note(f'starting from the {started_from} policy')
         comparison = self._coverage.comparison
         if comparison:
             self._figures = tuple(comparison.figures().items())
@@ -179,6 +193,8 @@ class Trainer:
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
         if episode.mode in SOURCES:     # the others measure a policy and are held out
             self._learner.add(key, episode.transitions, episode.stamp, SOURCES[episode.mode])
+        if episode.mode == 'learn' and episode.policy_version == 0:
+            self._base.add(episode.outcome)
 
     def _take_explorers(self, data: bytes) -> None:
         try:
@@ -189,17 +205,15 @@ class Trainer:
         self._refusals.pop('explorers', None)
         self._coverage.certify(simulator)
 
-    def _take_sim_optimal(self, data: bytes) -> None:
-        if not self._learner.waiting:
-            return      # once per run: what is learned is never thrown away for another start
+    def _take_start(self, topic: str, data: bytes) -> None:
+        if topic != self._learner.config.start_topic:
+            return      # nobody asked for it
         try:
-            self._learner.start_from(data, 'topic sim_optimal')
+            self._learner.start_from(data, f'topic {topic}')
         except UserError as error:
-            self._refuse('sim_optimal', error)
+            self._refuse(topic, error)
             return
-        self._refusals.pop('sim_optimal', None)
-        self._save_asked = True     # a killed learner takes up this one, whatever comes by then
-        self._on_note('the actor starts from the sim-optimal policy')
+        self._refusals.pop(topic, None)
 
     def _refuse(self, artifact: str, error: UserError) -> None:
         self._refusals[artifact] = f'refused: {error}'
@@ -235,6 +249,8 @@ class Trainer:
                                       self._settings.keep_checkpoints)
             self._on_note(f'saved {path}')
             self._error = ''
+        except UserError as error:      # there is none yet
+            self._on_note(str(error))
         except OSError as error:
             self._error = f'checkpoint not saved: {error}'
             self._on_note(self._error)
@@ -245,17 +261,20 @@ class Trainer:
         here = sum(key.startswith(f'{self._session}/') for key in self._received)
         text = 'paused' if not self.training else 'training' if learner.owed else 'waiting'
         if learner.waiting:
-            text = f'waiting for {learner.config.start_from}'
+            text = f'waiting for {learner.waits_for}'
         elif learner.updates == 0 and self.training and not learner.owed:
             text = f'collecting {learner.config.start_transitions} transitions'
-        warnings = [*self._refusals.values(), *filter(None, [self._warning])]
+        steers = isinstance(learner.method, Steer)
+        measured = steers and learner.collected >= learner.config.start_transitions
+        warnings = [*self._refusals.values(), self._warning, self._base.warning * measured]
         self.progress = Progress(
             text=self._error or text, error=self._error, updates=learner.updates,
             updates_per_second=self._rate, episodes_received=len(self._received),
             transitions_received=sum(self._received.values()),
             transitions_trained_on=learner.collected,
-            transitions_explorers=len(learner.sources['explorers']),
-            transitions_demos=len(learner.sources['demos']), owed=learner.owed,
+            transitions_explorers=learner.counts['explorers'],
+            transitions_demos=learner.counts['demos'], owed=learner.owed,
             missing=max(0, self._total - here - len(self._refused)), refused=len(self._refused),
-            warning='; '.join(warnings), started_from=learner.started_from,
-            metrics=tuple(self._metrics.items()), coverage=self._figures)
+            warning='; '.join(filter(None, warnings)), started_from=learner.started_from,
+            base=tuple(self._base.figures.items()) * steers, metrics=tuple(self._metrics.items()),
+            coverage=self._figures)

@@ -1,12 +1,13 @@
-"""demo_ingest: recordings in, what they hold for this contract out.
+"""demo_ingest: recordings in, what they hold for this contract out, and who could have made them.
 
 It reads rosbag2 recordings of anybody and says per episode what it took or why not. One bad
-recording never stops the others.
+recording never stops the others. From what it takes it has the posterior demonstrator fitted, by
+a process beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import sys
 import threading
@@ -15,10 +16,16 @@ from rclpy.node import Node
 from robot_rl.contract import load_contract
 from robot_rl.data.ingest import Ingest, IngestSettings, OUTCOMES
 from robot_rl.data.ingest_report import IngestReport
+from robot_rl.fit_run import FitSettings
+from robot_rl.learning.posterior import FitConfig, SPREADS
+from robot_rl.ros.demonstrator_fit import DemonstratorFit, FitOrder
 from robot_rl.ros.health import EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.training import TrainingService
 from std_srvs.srv import Trigger
+
+FIT = FitConfig()
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,40 @@ class Settings:
     min_steps: int = parameter(5, 'Shorter episodes are dropped', low=1, high=100000, live=True)
     report_dir: str = parameter('', 'Folder for table, JSON and plot of a scan; empty: none',
                                 live=True)
+    fit_dir: str = parameter('demonstrators', 'Folder of the fits, one folder each', live=True)
+    chunk: int = parameter(FIT.chunk, 'Actions that are planned together, k', low=1, high=64,
+                           live=True)
+    replan: int = parameter(FIT.replan, 'Of them, executed before the next plan', low=1, high=64,
+                            live=True)
+    members: int = parameter(FIT.members, 'Of the ensemble that measures what the data leaves '
+                             'open, K', low=2, high=100, live=True)
+    alpha: float = parameter(FIT.alpha, 'Share of that in the policy; 0: behavioural cloning; '
+                             '-1: as much as covers held-out actions', low=-1.0, high=10.0,
+                             live=True)
+    spread: str = parameter(FIT.spread, 'What alpha scales: the posterior, or the same everywhere',
+                            choices=SPREADS, live=True)
+    holdout: float = parameter(FIT.holdout, 'Share of the trajectories that is held out',
+                               low=0.01, high=0.9, live=True)
+    fit_updates: int = parameter(FIT.updates, 'Updates of the policy', low=1, live=True)
+    fit_seed: int = parameter(FIT.seed, 'Seed of a fit', low=0, live=True)
+    fit_threads: int = parameter(FitSettings().threads, 'Processor threads of a fit', low=1,
+                                 high=256, live=True)
+
+    def order(self) -> FitOrder:
+        """Return what to fit, and from what."""
+        fit = replace(FIT, chunk=self.chunk, replan=self.replan, members=self.members,
+                      alpha=self.alpha, spread=self.spread, holdout=self.holdout,
+                      updates=self.fit_updates, seed=self.fit_seed)
+        return FitOrder(Path(self.fit_dir), self.roots(),
+                        FitSettings(self.ingest(), fit, self.fit_threads))
+
+    def ingest(self) -> IngestSettings:
+        """Return what counts as an episode."""
+        return IngestSettings(self.outcomes, self.episode_gap, self.min_steps)
+
+    def roots(self) -> tuple[Path, ...]:
+        """Return where the recordings are."""
+        return tuple(Path(text) for text in self.bags if text)
 
 
 @dataclass
@@ -63,9 +104,14 @@ class DemoIngest(Node):
         self._event = EventPublisher(self)
         self.create_service(Trigger, '~/scan', self._on_scan)
         self._health = HealthReporter(self, self._describe)
+        self._fit = TrainingService(
+            self, DemonstratorFit(self.contract, lambda: self._live.settings.order()),
+            self._event, self._health.publish)
+        if self._live.settings.roots():
+            self._fit.take_up()
 
     def _on_scan(self, request, response):
-        roots = [Path(text) for text in self._live.settings.bags if text]
+        roots = self._live.settings.roots()
         busy = self._thread is not None and self._thread.is_alive()
         response.success = bool(roots) and not busy
         if busy:
@@ -79,10 +125,9 @@ class DemoIngest(Node):
             self._thread.start()
         return response
 
-    def _scan(self, roots: list[Path], settings: Settings) -> None:
+    def _scan(self, roots: tuple[Path, ...], settings: Settings) -> None:
         tally = self._tally = Tally('reading')
-        ingest = Ingest(roots, self.contract, IngestSettings(
-            settings.outcomes, settings.episode_gap, settings.min_steps), self._closing.is_set)
+        ingest = Ingest(roots, self.contract, settings.ingest(), self._closing.is_set)
         report = IngestReport(self.contract)
         for found in ingest:
             report.add(found)
@@ -117,10 +162,13 @@ class DemoIngest(Node):
     def _describe(self) -> Health:
         tally = self._tally
         values = {key: value for key, value in vars(tally).items() if key != 'text'}
-        return Health(tally.text, values, WARN if tally.refused else OK)
+        level = WARN if tally.refused and self._fit.level == OK else self._fit.level
+        return Health('; '.join(filter(None, (tally.text, self._fit.text))),
+                      {**values, **self._fit.values()}, level)
 
     def close(self) -> None:
-        """End a scan after the bag at hand."""
+        """End a scan after the bag at hand; a fit goes on at the next start."""
+        self._fit.close()
         self._closing.set()
         if self._thread:
             self._thread.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
 import sys
@@ -11,9 +11,10 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from robot_rl.agenda import Agenda, Answer
-from robot_rl.casting import Casting, MODES
+from robot_rl.casting import Casting
 from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
+from robot_rl.learning.chunks import at_once, ChunkRunners
 from robot_rl.observation import Assembler
 from robot_rl.policies import PolicyShelf, TOPICS
 from robot_rl.rollout import Rollout, Tick
@@ -22,10 +23,13 @@ from robot_rl.ros.codecs import (action_message, bytes_message, interface_class,
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import Parameters
+from robot_rl.ros.plan_markers import PlanMarkers
+from robot_rl.ros.policy_settings import Settings
 from robot_rl.ros.qos import COMMAND, LATCHED, SENSOR, STREAM
 from std_msgs.msg import Float64MultiArray, UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import MarkerArray
 
 WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation moves on
 
@@ -46,37 +50,6 @@ LEVELS = {'stop': WARN, 'policy_refused': WARN, 'policy_late': WARN, 'evaluation
           'reset': ERROR}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of policy_server."""
-
-    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    mode: str = parameter('learn', 'Who acts in the next episodes', live=True, choices=MODES)
-    seed: int = parameter(0, 'Seed of random actions, of sampling and of who explores', low=0)
-    lockstep: bool = parameter(False, 'Act on every complete observation, not by timer')
-    autostart: bool = parameter(True, 'Configure and activate at start')
-    run_episodes: int = parameter(0, 'Episodes after which ~/run ends by itself; 0: never',
-                                  low=0, live=True)
-    random_tail: bool = parameter(
-        True, 'An explorer acts up to a random step, random actions after it', live=True)
-    explore_fraction: float = parameter(
-        1.0, 'Share of the episodes of mode mixed that explore, at the start',
-        low=0.0, high=1.0, live=True)
-    explore_least: float = parameter(0.1, 'The same at the end', low=0.0, high=1.0, live=True)
-    explore_episodes: int = parameter(
-        200, 'Episodes of mode mixed from the start to the end', low=1, live=True)
-    evaluation_episodes: int = parameter(
-        20, 'Episodes of each policy in ~/evaluate_and_keep', low=1, live=True)
-    max_policy_lag: int = parameter(
-        -1, 'In modes learn and mixed, episodes the actor may be behind before the next one '
-        'waits; -1: never', low=-1, high=1000, live=True)
-    policy_wait: float = parameter(20.0, 'Longest such wait, s', low=0.0, high=3600.0, live=True)
-    reset_timeout: float = parameter(30.0, 'Longest reset of the world, s', low=0.1, high=3600.0)
-    observation_timeout: float = parameter(
-        2.0, 'Silence of an observed topic in wall time that ends a lockstep episode, s',
-        low=0.1, high=60.0)
-
-
 class PolicyServer(ManagedNode):
     """Runs episodes back to back: reset, wait for fresh observations, tick until the end."""
 
@@ -87,6 +60,9 @@ class PolicyServer(ManagedNode):
         self._policies = PolicyShelf(self.contract)
         self._casting = Casting(self.contract, self._policies)
         self._agenda = Agenda(self._casting, self._event)
+        self._worker = ThreadPoolExecutor(1)    # for plans; in lockstep the world waits for them
+        submit = at_once if self.settings.lockstep else self._worker.submit
+        self._runners = ChunkRunners(self.contract, self.settings.plan_ahead, submit)
         self._label = ''                # a person's success or failure for this episode
         self._phase, self._phase_since = Phase.INACTIVE, time.monotonic()
         self._assembler = Assembler(self.contract)
@@ -123,6 +99,8 @@ class PolicyServer(ManagedNode):
         self.make('subscription', DiagnosticArray, 'labels', self._on_label, STREAM)
         self._action = self.make('publisher', interface_class(action.type), action.topic, COMMAND)
         self._steps = self.make('publisher', Float64MultiArray, '~/steps', STREAM)
+        self._markers = PlanMarkers(self.make('publisher', MarkerArray, '~/markers', LATCHED),
+                                    self.contract)
         self.make('service', SetBool, '~/run', self._on_run)
         self.make('service', Trigger, '~/evaluate_and_keep', self._on_evaluate_and_keep)
         self.make('service', Trigger, '~/stop', self._on_stop)
@@ -157,6 +135,7 @@ class PolicyServer(ManagedNode):
         """Stop the robot before the process ends."""
         self._agenda.end('shutdown')
         self._abort('shutdown')
+        self._worker.shutdown(wait=False)
 
     # Inputs.
 
@@ -276,7 +255,8 @@ class PolicyServer(ManagedNode):
         self._episodes += 1
         self._label = ''
         mode, policy = self._agenda.cast(self.settings, self._episodes)
-        self._rollout = Rollout(self.contract, policy, mode, self._episodes, self.settings.seed)
+        self._rollout = Rollout(self.contract, self._runners(policy), mode, self._episodes,
+                                self.settings.seed)
         self._event('start', episode=self._episodes, mode=mode.name.lower(),
                     policy_version=policy.version)
         self._enter(Phase.RUNNING)
@@ -298,6 +278,7 @@ class PolicyServer(ManagedNode):
         self._action.publish(action_message(contract.action, step.executed, self._now(),
                                             1.0 / contract.control_rate))
         if not tick.ended:
+            self._markers.show(self._rollout.policy, self._now())
             return
         self._last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
                           'success': step.success, 'mode': step.mode.name.lower(),
@@ -318,7 +299,7 @@ class PolicyServer(ManagedNode):
         values = {'episodes': self._episodes, 'policy_version': self._policies.version,
                   'newest_policy': self._policies.newest[0],
                   'policy_swaps': self._policies.swaps, 'contract': self.contract.hash}
-        values |= self._agenda.figures(self.settings)
+        values |= self._agenda.figures(self.settings) | self._runners.counts.values()
         values |= {f'last_{key}': value for key, value in self._last_end.items()}
         values |= {f'refused_{name}': why for name, why in self._assembler.refused.items()}
         if self._agenda.stopped:

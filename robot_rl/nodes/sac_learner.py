@@ -11,9 +11,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import bag_transitions, find_bags
+from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig, SIM_OPTIMAL
+from robot_rl.learning.methods import METHODS
 from robot_rl.learning.sac import SacConfig
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 from robot_rl.ros.codecs import bytes_message
@@ -38,14 +39,21 @@ class Settings:
     keep_checkpoints: int = parameter(3, 'Checkpoints kept', low=2, high=1000)
     publish_period: int = parameter(500, 'Updates between actors while behind', low=1)
     demo_bags: tuple = parameter(
-        ('',), 'Folders of demonstrations, or of bags of earlier sessions')
+        ('',), 'Recordings of demonstrations or of earlier sessions, or folders of them')
+    method: str = parameter('full', 'What is learned: the actions, or the noise of a demonstrator',
+                            choices=METHODS)
+    noise_bound: float = parameter(1.5, 'Largest latent noise in steer, each dimension',
+                                   low=0.01, high=10.0)
+    noise_entropy: float = parameter(0.0, 'Target entropy in steer per noise dimension, nats',
+                                     low=-10.0, high=0.69)
     start_from: str = parameter('', 'Policy that the actor starts from; empty: random parameters',
-                                choices=('', 'sim_optimal'))
+                                choices=('', SIM_OPTIMAL, DEMONSTRATOR))
+    critic_warmup: int = parameter(0, 'First updates, of the critics alone', low=0)
     autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
-    utd_ratio: float = parameter(1.0, 'Critic updates per transition of the robot',
-                                 low=0.01, high=100.0)
+    utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: of method',
+                                 low=0.0, high=100.0)
     batch: int = parameter(256, 'Transitions per update', low=1, high=65536)
     start_transitions: int = parameter(1000, 'Transitions before the first update', low=1)
     online_weight: float = parameter(1.0, "Share of the learner's own episodes in a batch",
@@ -79,8 +87,8 @@ class SacLearner(Node):
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
         folder = Path(settings.checkpoint_dir)
         self.get_logger().info(learner.resume(folder))
-        for root in filter(None, settings.demo_bags):
-            self._load_demos(learner, Path(root))
+        self._unread = ''           # what of demo_bags was not read
+        self._read_demos(learner, [Path(root) for root in settings.demo_bags if root])
         self._actor = self.create_publisher(UInt8MultiArray, 'actor', LATCHED)
         self._trainer = Trainer(
             learner, TrainerSettings(folder, settings.publish_period,
@@ -92,7 +100,8 @@ class SacLearner(Node):
         self._asked_at_start = False
         self._hand_on('transitions', self._trainer.receive, STREAM)
         self._hand_on('explorers', self._trainer.receive_explorers, LATCHED)
-        self._hand_on('sim_optimal', self._trainer.receive_sim_optimal, LATCHED)
+        self._hand_on(SIM_OPTIMAL, self._trainer.receive_sim_optimal, LATCHED)
+        self._hand_on(DEMONSTRATOR, self._trainer.receive_demonstrator, LATCHED)
         self.create_service(SetBool, '~/train', self._on_train)
         self.create_service(Trigger, '~/save_checkpoint', self._on_save)
         self._health = HealthReporter(self, self._describe)
@@ -100,14 +109,25 @@ class SacLearner(Node):
         self._first = self.create_timer(0.1, self._ask_at_start, clock=wall)
         self.create_timer(ASK_AGAIN, self._ask_for_missing, clock=wall)
 
-    def _load_demos(self, learner: Learner, root: Path) -> None:
-        bags = find_bags(root)
-        if not bags:
-            raise UserError(f'{root}: demo_bags: expected rosbag2 folders below it, found none')
-        for bag in bags:
-            learner.add_demos(bag_transitions(bag, learner.contract))
-        self.get_logger().info(
-            f'{len(learner.sources["demos"])} demo transitions, with {len(bags)} bags in {root}')
+    def _read_demos(self, learner: Learner, roots: list[Path]) -> None:
+        """Add what the recordings hold, whoever made them; what cannot be read is named."""
+        ingest = Ingest(roots, learner.contract, IngestSettings(min_steps=1))
+        episodes = 0
+        for demonstration in ingest:
+            learner.add_demos(demonstration.transitions)
+            episodes += 1
+        reasons = [reading.refused or '; '.join(reading.damage) for reading in ingest.readings]
+        reasons = [reason for reason in reasons if reason]
+        for reason in reasons:
+            self.get_logger().warning(f'demo_bags: {reason}')
+        if reasons:
+            self._unread = f'demo_bags: {len(reasons)} not read whole, such as {reasons[0]}'
+        if roots and not episodes:
+            raise UserError(self._unread or 'demo_bags: expected recordings in '
+                            f'{", ".join(map(str, roots))}, found none')
+        if roots:
+            self.get_logger().info(f'{learner.counts["demos"]} demo transitions of {episodes} '
+                                   'episodes')
 
     def _hand_on(self, topic: str, receive: Callable[[bytes], None], qos: QoSProfile) -> None:
         self.create_subscription(UInt8MultiArray, topic,
@@ -142,13 +162,15 @@ class SacLearner(Node):
     def _describe(self) -> Health:
         progress = self._trainer.progress
         values = {item.name: getattr(progress, item.name) for item in fields(progress)
-                  if item.name not in ('text', 'error', 'metrics', 'coverage')}
+                  if item.name not in ('text', 'error', 'metrics', 'coverage', 'base')}
         values['updates_per_second'] = f'{progress.updates_per_second:.1f}'
         values |= {key: f'{value:.4g}' for key, value in progress.metrics}
         values |= {key: value if isinstance(value, int) else f'{value:.4g}'
-                   for key, value in progress.coverage}
-        level = ERROR if progress.error else WARN if progress.missing or progress.warning else OK
-        text = '; '.join(filter(None, (progress.text, progress.warning)))
+                   for key, value in (*progress.coverage, *progress.base)}
+        warning = '; '.join(filter(None, (progress.warning, self._unread)))
+        values |= {'method': self.settings.method, 'warning': warning}
+        level = ERROR if progress.error else WARN if progress.missing or warning else OK
+        text = '; '.join(filter(None, (progress.text, warning)))
         return Health(text, values, level)
 
     def close(self) -> None:

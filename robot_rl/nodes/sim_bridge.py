@@ -25,9 +25,9 @@ from robot_rl.ros.main import run
 from robot_rl.ros.markers import clear_markers, geom_markers
 from robot_rl.ros.params import parameter, Parameters
 from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
+from robot_rl.ros.training import TrainingService
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import load_gap
-from robot_rl.sim.train_explorers import child_command
 from robot_rl.sim.twin import Diverged, Twin, WORLD_FRAME
 from rosgraph_msgs.msg import Clock as ClockMessage
 from std_srvs.srv import Trigger
@@ -97,14 +97,12 @@ class SimBridge(Node):
         self._shown, self._sent = 0.0, 0.0
         self._event = EventPublisher(self)
         self._health = HealthReporter(self, self._describe)
-        train = settings.training()
-        self._training = ExplorerTraining(
-            self, self.contract, train, Path(settings.explorers_dir),
-            lambda folder: child_command(self.contract.file.absolute(), folder, train,
-                                         settings.train_gaps), self._event, self._health.publish)
+        job = ExplorerTraining(self.contract, settings.training(), settings.train_gaps,
+                               Path(settings.explorers_dir))
+        self._training = TrainingService(self, job, self._event, self._health.publish)
         if settings.twin:
             self._play()
-        else:
+        elif self.contract.simulation:      # without one a request is answered so
             self._training.take_up()
 
     def _play(self) -> None:

@@ -34,6 +34,9 @@ def _arguments(kind: str) -> list[DeclareLaunchArgument]:
             'use_sim_time', default_value=sim_time, choices=BOOLEAN,
             description='follow /clock instead of the wall clock'),
         DeclareLaunchArgument(
+            'run_dir', default_value='',
+            description='what the nodes write goes below it; empty: where params_file says'),
+        DeclareLaunchArgument(
             'log_level', default_value='info',
             choices=['debug', 'info', 'warn', 'error', 'fatal'],
             description='least severe message that is shown'),
@@ -48,9 +51,6 @@ def _arguments(kind: str) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             'autostart', default_value='true', choices=BOOLEAN,
             description='configure and activate the policy server at start'),
-        DeclareLaunchArgument(
-            'run_dir', default_value='',
-            description='bags and checkpoints go below it; empty: where params_file says'),
         DeclareLaunchArgument(
             'seed', default_value='', description='of all random draws; empty: from params_file'),
     ]

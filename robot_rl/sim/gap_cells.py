@@ -16,10 +16,10 @@ import numpy as np
 from robot_rl.contract import load_contract
 from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.explorers import ExplorerConfig
+from robot_rl.sim.explorer_run import Result
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.train_explorers import train_explorers
-from robot_rl.sim.training_run import Result
 from robot_rl.sim.trial import Budget, Method, run_trial, Trial
 
 TASK = 'puck_push'

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-import json
 from pathlib import Path
-import signal
 import sys
 import time
 
@@ -24,7 +22,7 @@ import numpy as np
 from robot_rl import __version__
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import Contract, load_contract
-from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
 from robot_rl.learning.coverage import Coverage, FeatureMap
@@ -34,13 +32,13 @@ from robot_rl.learning.policy import (decode_explorers, decode_policy, encode_ex
                                       encode_gaussian, HeldRandom)
 from robot_rl.learning.pool import choose, COLUMNS, Member, pool, Round
 from robot_rl.sim.explore import explore, explorers
+from robot_rl.sim.explorer_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
 from robot_rl.sim.explorer_settings import EPISODES_PER_ROUND, TrainSettings
 from robot_rl.sim.gap import load_gap
-from robot_rl.sim.training_process import end_with_parent
-from robot_rl.sim.training_run import (alone_in, check_identity, EXPLORERS, read_request,
-                                       read_result, REQUEST, Result, run_identity, SIM_OPTIMAL)
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import Experience, gather, VectorEpisodes
+from robot_rl.training_process import run_child
+from robot_rl.training_run import alone_in, check_identity, read_request, REQUEST
 
 KEEP = 2                    # checkpoints
 MAX_DIVERGED = 0.1          # share of a round's episodes; more means a broken model
@@ -319,28 +317,16 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train in a folder and print JSON lines: progress, then the result, or the error."""
-    options, stopped = parse(arguments), []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.append(True))
-    if options.with_parent:
-        end_with_parent()
+    options = parse(arguments)
 
-    def say(state: str, **found) -> None:
-        print(json.dumps({'state': state, **found}), flush=True)
-
-    try:
+    def train(say: Callable[..., None], cancelled: Callable[[], bool]) -> dict | None:
         use_threads(1)
         result = train_explorers(load_contract(options.contract), settings_of(options),
-                                 lambda progress: say('training', **asdict(progress)),
-                                 lambda: bool(stopped), options.run_dir)
-    except (UserError, OSError) as error:
-        say('failed', error=str(error))
-        return EXIT_BAD_INPUT
-    if result:
-        say('done', **result.summary)
-    else:
-        say('cancelled')
-    return 0
+                                 lambda progress: say('training', **asdict(progress)), cancelled,
+                                 options.run_dir)
+        return result and result.summary
+
+    return run_child(train, options.with_parent)
 
 
 if __name__ == '__main__':

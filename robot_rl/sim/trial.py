@@ -6,22 +6,25 @@ the recorder derives and the learner at its ratio of updates, without ROS and wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from robot_rl.casting import Casting, Schedule
 from robot_rl.contract import Contract
 from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Mode, Source
-from robot_rl.data.transitions import derive_transitions
+from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.errors import UserError
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.chunks import ChunkRunners
+from robot_rl.learning.diffusion_policy import DiffusionPolicy
+from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig
 from robot_rl.learning.policy import HeldRandom, Policy
 from robot_rl.learning.sac import SacConfig
 from robot_rl.policies import PolicyShelf
 from robot_rl.sim.episodes import run_episode
+from robot_rl.sim.explorer_run import Result
 from robot_rl.sim.gap import Gap
-from robot_rl.sim.training_run import Result
 from robot_rl.sim.twin import Twin
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import VectorEpisodes
@@ -40,6 +43,21 @@ class Method:
     zeta: float = 0.0           # chance per step of a random action, held for some steps
     tail: bool = True           # explorers act up to a random step, then chance does
     schedule: Schedule = Schedule(1.0, 0.2, 150)
+
+    def learner(self, seed: int) -> LearnerConfig:
+        """Return how the learner is configured."""
+        return LearnerConfig(seed=seed, start_from=self.start_from)
+
+
+@dataclass(frozen=True)
+class FineTuning(Method):
+    """A method that steers a demonstrator, or starts as it acts; `config` says which, and how."""
+
+    config: LearnerConfig = LearnerConfig(method='steer')
+
+    def learner(self, seed: int) -> LearnerConfig:
+        """Return how the learner is configured."""
+        return replace(self.config, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -94,12 +112,32 @@ class Zeta:
         return self._random.act(observation, rng)
 
 
-def measure(contract: Contract, policy: Policy, gap: Gap, episodes: int, seed: int) -> int:
+class Greedy:
+    """The mode of a policy in many worlds that began together; one object per measurement."""
+
+    def __init__(self, policy: Policy | DiffusionPolicy):
+        self._policy, self._tick, self._plans = policy, 0, None
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Return the actions (N, m) for observations (N, n)."""
+        policy = self._policy
+        if not isinstance(policy, DiffusionPolicy):
+            return np.array([policy.act(row, None) for row in observation])
+        passed = self._tick % policy.replan
+        if not passed:
+            self._plans = policy.plans(observation, None)       # (N, k, m)
+        self._tick += 1
+        return self._plans[:, passed]
+
+
+def measure(contract: Contract, policy: Policy | DiffusionPolicy, gap: Gap, episodes: int,
+            seed: int) -> int:
     """Return how many of so many greedy episodes, one in each of as many worlds, succeed."""
     worlds = VectorEpisodes(VectorTwin(contract, episodes, [gap], seed + OTHER_STARTS))
     succeeded, over = np.zeros((2, episodes), bool)
+    act = Greedy(policy)
     for _ in range(contract.episode.horizon):
-        result = worlds.step(np.array([policy.act(row, None) for row in worlds.observation]))
+        result = worlds.step(act(worlds.observation))
         succeeded |= ~over & result.success
         over |= result.done
         if over.all():
@@ -108,42 +146,58 @@ def measure(contract: Contract, policy: Policy, gap: Gap, episodes: int, seed: i
 
 
 def run_trial(contract: Contract, gap: Gap, method: Method, simulated: Result | None,
-              budget: Budget, seed: int, sac: SacConfig = SacConfig(width=128)) -> Trial:
+              budget: Budget, seed: int, sac: SacConfig = SacConfig(width=128),
+              demonstrator: bytes = b'', demonstrations: Sequence[Transitions] = ()) -> Trial:
     """Let a method learn in a world; deterministic in its arguments.
 
-    `simulated` is what the simulator trained, None for methods that use none of it. It ends early
-    once two measurements in a row come to ENOUGH. Raises UserError for artifacts that are missing
-    or do not fit, Diverged where the physics does not survive.
+    `simulated` is what the simulator trained, None for methods that use none of it;
+    `demonstrator` is what was fitted to demonstrations, which are learned from as well. It ends
+    early once two measurements in a row come to ENOUGH. Raises UserError for artifacts that are
+    missing or do not fit, Diverged where the physics does not survive.
     """
-    return _Session(contract, gap, method, simulated, budget, seed, sac).run()
+    return _Session(contract, gap, method, simulated, budget, seed, sac, demonstrator,
+                    demonstrations).run()
 
 
 class _Session:
     """One robot, its policies and its learner."""
 
-    def __init__(self, contract, gap, method, simulated, budget, seed, sac):
+    def __init__(self, contract, gap, method, simulated, budget, seed, sac, demonstrator,
+                 demonstrations):
         self.contract, self.gap, self.method = contract, gap, method
         self.budget, self.seed = budget, seed
         self.casting = Casting(contract, PolicyShelf(contract))
+        self.runner = ChunkRunners(contract)
+        given = {DEMONSTRATOR: demonstrator}
         if simulated:
-            for topic in ('explorers', 'sim_optimal'):
-                self.casting.shelf.offer(getattr(simulated, topic), topic)
+            given |= {topic: getattr(simulated, topic) for topic in ('explorers', 'sim_optimal')}
+        for topic, data in given.items():
+            if data:
+                self.casting.shelf.offer(data, topic)
         self.twin, self.steps = Twin(contract, gap, seed), 0
         self.explored: list[bool] = []
         self.learner = None
         if method.mode != 'transfer':
-            self.learner = Learner(
-                contract, LearnerConfig(seed=seed, start_from=method.start_from),
-                SacConfig(**{**vars(sac), 'actor_period': method.actor_period}))
-        if method.start_from:
-            if not simulated:
-                raise UserError(f'{method.start_from}: expected a policy to start from, found '
-                                'none')
-            self.learner.start_from(simulated.sim_optimal, method.start_from)
-            self.casting.shelf.offer(self.learner.actor(), 'actor')
+            self.learner = Learner(contract, method.learner(seed),
+                                   replace(sac, actor_period=method.actor_period))
+            for transitions in demonstrations:
+                self.learner.add_demos(transitions)
+            self._start(given)
         missing = self.casting.missing(method.mode)
         if missing:
             raise UserError(missing)
+
+    def _start(self, given: dict[str, bytes]) -> None:
+        """Let the learner start from what it asks for."""
+        topic = self.learner.config.start_topic
+        if not topic:
+            return
+        if not given.get(topic):
+            raise UserError(f'{topic}: expected a policy to start from, found none')
+        self.learner.start_from(given[topic], topic)
+        if self.learner.waiting:
+            raise UserError(f'{topic}: expected demonstrations to imitate it in, found none')
+        self.casting.shelf.offer(self.learner.actor(), 'actor')
 
     def run(self) -> Trial:
         curve, budget = [self.point(0)], self.budget
@@ -162,6 +216,7 @@ class _Session:
         method, action = self.method, self.contract.action
         mode, policy = self.casting.cast(method.mode, method.schedule, method.tail, self.seed,
                                          number)
+        policy = self.runner(policy)
         if method.zeta:
             policy = Zeta(policy, HeldRandom(action.low, action.high), method.zeta)
         steps = run_episode(self.twin, policy, mode, number, self.seed)

@@ -26,3 +26,16 @@ def joint_velocity(angles, lengths, tip_velocity, damping: float = 0.02) -> np.n
     """
     matrix = jacobian(angles, lengths)
     return matrix.T @ np.linalg.solve(matrix @ matrix.T + damping ** 2 * np.eye(2), tip_velocity)
+
+
+def tip_path(angles, lengths, velocities, period: float) -> np.ndarray:
+    """Return where joint velocities (..., k, n) rad/s take the tip: (..., k, 2) in metres.
+
+    From angles (n,), each velocity held for `period` s.
+    """
+    return tip_position(angles + period * np.cumsum(velocities, axis=-2), lengths)
+
+
+def at_height(points: np.ndarray, height: float) -> np.ndarray:
+    """Return points (..., 2) in the plane as (..., 3) in space, m."""
+    return np.concatenate((points, np.full((*points.shape[:-1], 1), height)), axis=-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_rl.layout import View
-from robot_rl.tasks.planar import joint_velocity
+from robot_rl.tasks.planar import at_height, joint_velocity, tip_path
 
 GOAL = np.array([0.30, 0.09])       # m, centre of the ring in puck_push.xml
 TOLERANCE = 0.03                    # m, puck centre to goal: success
@@ -18,6 +18,7 @@ CONTACT = 0.065                     # m, puck radius and peg radius
 SUCCESS = 5.0                       # reward of the step that succeeds
 SCALE = 0.25                        # m, distances beyond this cost no more
 LENGTHS = (0.22, 0.18, 0.10)        # m, links of the arm
+HEIGHT = 0.019                      # m, of the peg's middle above the table
 SPEED = 0.18                        # m/s of the demonstrator's peg
 PAUSE_CHANCE, PAUSE = 0.015, (4, 13)    # of a step; steps that a pause lasts
 SLIPS, SLIP = (0.6, 0.3, 0.1), 0.050    # chances of 0, 1, 2 in an episode; m off the middle
@@ -59,6 +60,11 @@ def sparse_reward(observation: View, action: View, next_observation: View):
     """
     done = success(next_observation)
     return np.where(done, 0.0, -1.0), done
+
+
+def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:
+    """Return where joint velocities (..., k, 3) take the peg, (..., k, 3) in m."""
+    return at_height(tip_path(observation['arm.position'], LENGTHS, actions, period), HEIGHT)
 
 
 def scripted_action(observation: View, rng: np.random.Generator) -> np.ndarray:

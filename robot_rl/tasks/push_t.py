@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from robot_rl.layout import View
+from robot_rl.tasks.planar import at_height
 
 SIZE = 0.512                                # m, side of the square workspace
 BAR, STEM = (0.12, 0.03), (0.03, 0.09)      # m, along x and y of the upright T
 LENGTH = BAR[1] + STEM[1]                   # m, from the bar's outer edge to the stem's foot
 CENTRE = 0.045                              # m, from the bar's outer edge to where the T turns
 RADIUS = 0.015                              # m, of the pusher
+HEIGHT = 0.02                               # m, of its middle above the table
 GOAL, GOAL_ANGLE = (0.256, 0.256), np.pi / 4    # of the middle of the bar's outer edge
 THRESHOLD = 0.95                            # covered share of the goal: success
 DEMONSTRATED = 0.85                         # what 200 of the 206 reach, replayed in the twin
@@ -58,6 +60,11 @@ def sparse_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 0 on success, else -1, so the return counts steps to go."""
     done = success(next_observation)
     return np.where(done, 0.0, -1.0), done
+
+
+def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:
+    """Return where targets (..., k, 2) send the pusher, (..., k, 3) in m."""
+    return at_height(actions, HEIGHT)
 
 
 def points(position: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

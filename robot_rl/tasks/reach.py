@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from robot_rl.layout import View
-from robot_rl.tasks.planar import joint_velocity
+from robot_rl.tasks.planar import at_height, joint_velocity, tip_path
 
 GOAL = np.array([0.22, 0.18])       # m, centre of the ring in reach.xml
 TOLERANCE = 0.03                    # m, tip to goal: success
 SCALE = 0.4                         # m, distances beyond this cost no more
 LENGTHS = (0.20, 0.18)              # m, links of the arm
+HEIGHT = 0.02                       # m, of the tip above the table
 SPEED = 0.35                        # m/s of the demonstrator's tip
 
 
@@ -38,6 +39,11 @@ def sparse_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 0 on success, else -1, so the return counts steps to go."""
     done = success(next_observation)
     return np.where(done, 0.0, -1.0), done
+
+
+def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:
+    """Return where joint velocities (..., k, 2) take the tip, (..., k, 3) in m."""
+    return at_height(tip_path(observation['arm.position'], LENGTHS, actions, period), HEIGHT)
 
 
 def scripted_action(observation: View, rng: np.random.Generator) -> np.ndarray:

@@ -14,9 +14,9 @@ from robot_rl.errors import UserError
 from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.learning.sac import SacConfig
 from robot_rl.sim import gap_cells
+from robot_rl.sim.explorer_run import EXPLORERS
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap_cells import METHODS, RobotCell, Training
-from robot_rl.sim.training_run import EXPLORERS
 from robot_rl.sim.trial import Budget
 
 TINY = TrainSettings(steps=1800, updates=30, explorers=2, worlds=3, threads=1, batch=32,

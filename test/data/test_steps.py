@@ -28,7 +28,7 @@ def test_every_mode_survives_the_wire(mode, contract):
 def test_the_numbers_of_the_modes_are_those_of_bags_already_written():
     assert {mode.name: mode.value for mode in Mode} == {
         'RANDOM': 0, 'LEARN': 1, 'EVALUATE': 2, 'EXPLORE': 3, 'TRANSFER': 4,
-        'DEMONSTRATE': 5}
+        'DEMONSTRATE': 5, 'SCRIPTED': 6}
 
 
 def test_the_modes_that_measure_a_policy_are_greedy():

@@ -84,12 +84,12 @@ def test_a_batch_has_equal_shares_of_the_three_sources(monkeypatch):
             found.add_demos(sent)
         else:
             found.add(source, sent, 1, source)
-    update = found.sac.update
+    update = found.method.rule.update
 
     def look(state, batch, *rest):
         drawn.append(batch.reward)
         return update(state, batch, *rest)
-    monkeypatch.setattr(found.sac, 'update', look)
+    monkeypatch.setattr(found.method.rule, 'update', look)
     found.train(3)
     assert all(torch.bincount(reward.long()).tolist() == [0, 10, 10, 10] for reward in drawn)
 

@@ -9,10 +9,10 @@ from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Source
 from robot_rl.errors import Mismatch, UserError
+from robot_rl.learning.artifact import MAX_POLICY_BYTES
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.policy import (decode_policy, encode_gaussian, GaussianPolicy,
-                                      HeldRandom, MAX_POLICY_BYTES, Normalizer, RandomPolicy,
-                                      RandomTail)
+                                      HeldRandom, Normalizer, RandomPolicy, RandomTail)
 from robot_rl.learning.sac import SacConfig
 import torch
 
@@ -57,7 +57,7 @@ def test_the_forward_pass_is_the_learners():
     rng = np.random.default_rng(2)
     for observation in rng.normal(0.0, 3.0, (200, N)):
         scaled = torch.from_numpy(policy.normalizer(observation))[None]
-        mean = learner.sac.actor(learner.state.actor.value, scaled)[0, 0, :M]
+        mean = learner.method.rule.actor(learner.state.actor.value, scaled)[0, 0, :M]
         expected = 2.5 * torch.tanh(mean).numpy()
         assert np.allclose(policy.act(observation, None), expected, rtol=0.0, atol=1e-5)
 
@@ -68,7 +68,7 @@ def test_samples_are_those_of_the_learners_distribution():
     for seed in range(100):
         noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(M)).float()[None]
         scaled = torch.from_numpy(policy.normalizer(observation))[None]
-        expected, _ = learner.sac.sample(learner.state.actor.value, scaled, noise)
+        expected, _ = learner.method.rule.sample(learner.state.actor.value, scaled, noise)
         found = policy.act(observation, np.random.default_rng(seed))
         assert np.allclose(found, 2.5 * expected[0].numpy(), rtol=0.0, atol=1e-4)
 

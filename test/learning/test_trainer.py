@@ -4,13 +4,15 @@ from collections.abc import Callable
 import queue
 import time
 
-from made_policies import explorers
+from made_policies import demonstrator, explorers
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.episode import EpisodeRecord
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.transitions import Transitions
+from robot_rl.intervals import wilson
+from robot_rl.learning.diffusion_policy import decode_actor
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.policy import decode_explorers, decode_policy
 from robot_rl.learning.sac import SacConfig
@@ -23,7 +25,8 @@ CERTIFICATE = decode_explorers(EXPLORERS, REACH, 'made')[1]
 
 
 def episode(number: int, total: int = 0, session: str = 's', mode: str = 'learn',
-            contract=REACH) -> bytes:
+            contract=REACH,
+            outcome: str = 'truncated', version: int = 0) -> bytes:
     rng = np.random.default_rng(number)
     n, m = len(contract.layout), len(contract.action.layout)
     columns = (rng.normal(size=(LENGTH, n)), rng.uniform(-1, 1, (LENGTH, m)),
@@ -31,23 +34,27 @@ def episode(number: int, total: int = 0, session: str = 's', mode: str = 'learn'
                np.zeros(LENGTH))
     transitions = Transitions(*(column.astype(np.float32) for column in columns))
     return encode_episode(EpisodeRecord(
-        f'episode_{number}', number, total or number, transitions, 'truncated', '', session,
-        1000 * number, mode, 0), contract)
+        f'episode_{number}', number, total or number, transitions, outcome, '', session,
+        1000 * number, mode, version), contract)
 
 
 def sim_optimal(width: int = 8) -> bytes:
     return Learner(REACH, LearnerConfig(seed=5), SacConfig(width=width)).actor()
 
 
+DEMONSTRATOR = demonstrator(REACH, [[0.5, -0.5]] * 3)
+
+
 class Training:
     """A trainer under test: its actors are a queue to wait on, its notes a list."""
 
-    def __init__(self, folder, start_from: str = '', **settings):
+    def __init__(self, folder, start_from: str = '', method: str = 'full', **settings):
         self.folder = folder
         self.actors: queue.Queue = queue.Queue()
         self.notes: list[str] = []
         self.learner = Learner(REACH, LearnerConfig(
-            start_transitions=20, batch=16, start_from=start_from), SacConfig(width=8))
+            start_transitions=20, batch=16, start_from=start_from, method=method,
+            utd_ratio=1.0), SacConfig(width=8))
         self.trainer = Trainer(self.learner, TrainerSettings(folder, **settings),
                                self.actors.put, self.notes.append)
 
@@ -206,7 +213,7 @@ def test_it_starts_once_and_a_killed_learner_starts_from_the_same(start):
     training.trainer.receive_sim_optimal(other)
     training.trainer.receive(episode(1, mode='evaluate'))
     training.until(lambda progress: progress.episodes_received == 1)
-    resumed = Learner(REACH, training.learner.config, training.learner.sac.config)
+    resumed = Learner(REACH, training.learner.config, training.learner.sac)
     resumed.resume(training.folder)
     for found in (training.learner, resumed):
         layers = decode_policy(found.actor(), REACH, 'x').layers
@@ -220,6 +227,64 @@ def test_a_policy_that_nobody_asked_for_changes_nothing(start):
     training.trainer.receive(episode(1, mode='evaluate'))
     training.until(lambda progress: progress.episodes_received == 1)
     assert training.learner.actor() == before
+
+
+def test_it_steers_the_demonstrator_that_it_waits_for(start):
+    training = start(method='steer')
+    for number in (1, 2):
+        training.trainer.receive(episode(number))
+    progress = training.until(lambda progress: progress.episodes_received == 2)
+    assert (progress.text, progress.base) == ('waiting for demonstrator', ())
+    training.trainer.receive_sim_optimal(sim_optimal())         # not what it waits for
+    training.trainer.receive_demonstrator(DEMONSTRATOR)
+    training.until(lambda progress: progress.updates == 2 * LENGTH)
+    assert training.trainer.progress.started_from == 'demonstrator'
+    policy = decode_actor(training.actors.get(timeout=20.0), REACH, 'test')
+    assert policy.manifest['kind'] == 'steered'
+    training.until(lambda _: any(training.folder.glob('checkpoint_*')))
+    assert 'starting from the demonstrator policy' in training.notes
+
+
+def test_nothing_is_saved_before_there_is_something_to_steer(start):
+    training = start(method='steer')
+    training.trainer.save()
+    training.until(lambda _: training.notes)
+    assert training.notes == ['nothing to save yet: waiting for the demonstrator']
+    assert not training.trainer.progress.error
+
+
+def test_the_success_of_the_base_is_that_of_version_0_in_judged_learn_episodes(start):
+    training = start(method='steer', train=False)
+    training.trainer.receive_demonstrator(DEMONSTRATOR)
+    for number, (outcome, mode, version) in enumerate((
+            ('success', 'learn', 0), ('failure', 'learn', 0), ('truncated', 'learn', 0),
+            ('aborted', 'learn', 0), ('success', 'demonstrate', 0), ('success', 'learn', 5),
+            ('success', 'evaluate', 0)), start=1):
+        training.trainer.receive(episode(number, mode=mode, outcome=outcome, version=version))
+    base = dict(training.until(lambda progress: progress.episodes_received == 7).base)
+    assert (base['base_success'], base['base_episodes']) == (1 / 3, 3)
+    assert (base['base_success_low'], base['base_success_high']) == wilson(1, 3)
+    assert not training.trainer.progress.warning
+
+
+def test_a_base_without_success_warns_once_it_is_measured(start):
+    training = start(method='steer')
+    training.trainer.receive_demonstrator(DEMONSTRATOR)
+    training.trainer.receive(episode(1))
+    assert not training.until(lambda progress: progress.base).warning
+    training.trainer.receive(episode(2))
+    warning = training.until(lambda progress: progress.warning).warning
+    assert warning.startswith('the demonstrator succeeded in none of 2 episodes')
+
+
+def test_another_demonstrator_is_told_and_the_first_is_steered_on(start):
+    training = start(method='steer')
+    training.trainer.receive_demonstrator(DEMONSTRATOR)
+    training.trainer.receive_demonstrator(demonstrator(REACH, [[0.5, -0.5]] * 3, version=9))
+    progress = training.until(lambda progress: progress.warning)
+    assert 'another checkpoint_dir' in progress.warning
+    training.trainer.receive_demonstrator(DEMONSTRATOR)
+    training.until(lambda progress: not progress.warning)
 
 
 def test_the_robots_coverage_is_counted_on_the_simulators_grid_whenever_that_comes(start):
@@ -338,7 +403,7 @@ def test_closing_saves_what_was_learned(start):
     training.until(lambda progress: progress.updates == 30)
     training.trainer.close()
     assert not training.trainer.alive
-    resumed = Learner(REACH, training.learner.config, training.learner.sac.config)
+    resumed = Learner(REACH, training.learner.config, training.learner.sac)
     resumed.resume(training.folder)
     assert resumed.updates == 30
 

@@ -24,4 +24,5 @@ def folders(name: str, root: Path) -> dict[str, str]:
     """Return the parameters that keep a node from writing elsewhere."""
     return {'data_recorder': {'bag_root': str(root / 'bags')},
             'sac_learner': {'checkpoint_dir': str(root / 'checkpoints')},
-            'sim_bridge': {'explorers_dir': str(root / 'explorers')}}.get(name, {})
+            'sim_bridge': {'explorers_dir': str(root / 'explorers')},
+            'demo_ingest': {'fit_dir': str(root / 'demonstrators')}}.get(name, {})

@@ -295,8 +295,8 @@ def test_a_reset_that_fails_ends_the_evaluation(serve):
 
 @pytest.mark.parametrize(('topics', 'reason'), [
     ((), 'no learned policy yet: start sac_learner, or remap the topic actor'),
-    (('actor',), 'no sim-optimal policy yet: call sim_bridge/train_explorers, or remap the '
-     'topic sim_optimal')])
+    (('actor',), 'nothing to compare with yet: call sim_bridge/train_explorers or '
+     'demo_ingest/fit, or remap the topics sim_optimal and demonstrator')])
 def test_evaluate_and_keep_is_refused_without_both_policies(serve, topics, reason):
     bench, arm = serve(*topics)
     answer = evaluate(bench)

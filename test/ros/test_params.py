@@ -13,7 +13,7 @@ FILE = Path(__file__).parents[2] / 'config' / 'robot_rl.yaml'
 OF_ROS = ('use_sim_time', 'start_type_description_service')
 # Text that has no list of choices, because it names files or holds YAML.
 FREE_TEXT = {'contract', 'bag_root', 'checkpoint_dir', 'demo_bags', 'explorers_dir', 'gap', 'bags',
-             'train_gaps', 'report_dir'}
+             'train_gaps', 'report_dir', 'fit_dir'}
 ANY_NODE = pytest.mark.parametrize('name', NODES)
 NUMBERS = [(name, key) for name in NODES for key, item in settings(name).items()
            if type(item.default) in (int, float)]
@@ -108,7 +108,7 @@ def test_live_parameters_change_the_settings(begin):
     assert (bench.node.settings.mode, bench.node.settings.run_episodes) == ('evaluate', 3)
     [result] = bench.set(mode='fly')
     assert result.reason == ('mode: expected one of random, learn, evaluate, explore, mixed, '
-                             "transfer, found 'fly'")
+                             "transfer, demonstrate, scripted, found 'fly'")
     assert bench.node.settings.mode == 'evaluate'
 
 
@@ -132,4 +132,4 @@ def test_the_shipped_values_are_the_defaults_or_their_comment_says_otherwise(nam
 def test_the_shipped_file_is_accepted(begin, name):
     values = load_yaml(FILE)[f'/**/{name}']['ros__parameters']
     begin(name, **{key: value for key, value in values.items()
-                   if key not in ('bag_root', 'checkpoint_dir', 'explorers_dir')})
+                   if key not in ('bag_root', 'checkpoint_dir', 'explorers_dir', 'fit_dir')})

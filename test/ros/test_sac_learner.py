@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from episodes import make_record, make_steps
-from made_policies import explorers
+from geometry_msgs.msg import PointStamped
+from made_policies import demonstrator, explorers
 import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
+from rclpy.time import Time
 from robot_rl.bundle import unpack
 from robot_rl.contract import load_contract
+from robot_rl.data.bag import BagWriter
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import Mode, STEPS_TYPE
 from robot_rl.errors import UserError
+from robot_rl.learning import imitation
+from robot_rl.learning.diffusion_policy import decode_actor
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.policy import decode_explorers, decode_policy
 from robot_rl.learning.sac import SacConfig
@@ -22,7 +29,8 @@ from robot_rl.nodes import sac_learner
 from robot_rl.nodes.sac_learner import SacLearner
 from robot_rl.ros.codecs import bytes_message, step_message
 from robot_rl.ros.qos import LATCHED, STREAM
-from std_msgs.msg import UInt8MultiArray
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header, UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 SMALL = {'width': 8, 'batch': 8, 'start_transitions': 10}
@@ -163,6 +171,106 @@ def test_bags_of_demonstrations_are_a_source_of_their_own(learn, tmp_path):
     recorder.until(transitions_demos=7, transitions_trained_on=6, owed=6)
 
 
+def record_raw(contract, folder, count: int = 8) -> None:
+    """Write what `ros2 bag record` leaves of an episode: the topics of the contract."""
+    writer = BagWriter(folder, {})
+    topics = {entry.topic: entry.type for entry in contract.observations}
+    topics[contract.action.topic] = contract.action.type
+    ids = {topic: writer.add_topic(f'/{topic}', kind) for topic, kind in topics.items()}
+    for tick in range(count):
+        stamp = 1_700_000_000_000_000_000 + tick * 50_000_000
+        header = Header(stamp=Time(nanoseconds=stamp).to_msg())
+        for topic, message in {
+                'joint_states': JointState(header=header, name=['shoulder', 'elbow'],
+                                           position=[0.1 * tick, 0.2], velocity=[0.1, 0.0],
+                                           effort=[0.0, 0.0]),
+                'tip': PointStamped(header=header),
+                contract.action.topic: Float64MultiArray(data=[0.5, -0.5])}.items():
+            writer.write(ids[topic], serialize_message(message), stamp, stamp)
+    writer.close({})
+
+
+def test_anybodys_recordings_are_demonstrations_and_a_bad_one_only_warns(learn, tmp_path):
+    folder = tmp_path / 'demos'
+    record_raw(load_contract('reach'), folder / 'good')
+    record_raw(load_contract('reach'), folder / 'torn')
+    torn = next((folder / 'torn').glob('*.mcap'))
+    torn.write_bytes(b'no recording')
+    recorder = learn(demo_bags=[str(folder)])
+    status = recorder.warns(f'demo_bags: 1 not read whole, such as {folder / "torn"}')
+    assert int(status['transitions_demos']) >= 6
+
+
+def test_demo_bags_that_hold_nothing_are_refused_with_what_was_found(learn, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='demo_bags: .*empty'):
+        learn(demo_bags=[str(tmp_path / 'empty')])
+    with pytest.raises(UserError, match='demo_bags: .*nowhere'):
+        learn(demo_bags=[str(tmp_path / 'nowhere')])
+
+
+PLAN = [[0.5, -0.5]] * 3        # what the demonstrator does, rad/s
+STEER = {'method': 'steer', 'autotrain': True, 'utd_ratio': 1.0}
+
+
+def test_it_waits_for_a_demonstrator_and_steers_it(learn):
+    recorder = learn(**STEER, critic_warmup=4)
+    recorder.send(make_record(recorder.contract, 1, 1, 12))
+    recorder.until(episodes_received=1)
+    recorder.bench.says(text='waiting for demonstrator', updates=0, owed=0, method='steer')
+    assert not recorder.actors
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN))
+    recorder.until(updates=16, started_from='demonstrator')
+    recorder.bench.until(lambda: recorder.actors and decode_actor(
+        bytes(recorder.actors[-1].data), recorder.contract, 'actor').version == 16)
+    found = decode_actor(bytes(recorder.actors[-1].data), recorder.contract, 'actor')
+    assert found.manifest['kind'] == 'steered' and (found.chunk, found.replan) == (3, 2)
+
+
+def test_the_base_is_published_before_it_is_steered_and_its_success_is_told(learn):
+    recorder = learn(**STEER)
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN))
+    recorder.bench.until(lambda: recorder.actors)
+    first = decode_actor(bytes(recorder.actors[0].data), recorder.contract, 'actor')
+    assert (first.version, first.manifest['kind'], first.informed) == (0, 'steered', True)
+    for number, outcome in enumerate(('success', 'truncated', 'aborted'), start=1):
+        recorder.send(replace(make_record(recorder.contract, number, number), outcome=outcome))
+    recorder.bench.says(base_success='0.5', base_episodes=2, base_success_low='0.09453',
+                        base_success_high='0.9055', warning='')
+
+
+def test_a_base_that_never_succeeds_warns_with_advice(learn):
+    recorder = learn(**STEER)
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN))
+    recorder.send(make_record(recorder.contract, 1, 1))
+    recorder.bench.says(base_success='0', base_episodes=1, warning='')
+    recorder.send(make_record(recorder.contract, 2, 2))
+    recorder.warns('the demonstrator succeeded in none of 2 episodes: there is nothing to steer')
+
+
+def test_another_demonstrator_is_refused_on_the_status_and_steering_goes_on(learn):
+    recorder = learn(**STEER)
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN))
+    recorder.until(started_from='demonstrator')
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN, version=9))
+    recorder.warns('topic demonstrator: expected the demonstrator that this learner steers')
+    recorder.send(make_record(recorder.contract, 1, 1, 12))
+    recorder.until(updates=12)
+
+
+def test_an_actor_is_fitted_to_the_demonstrator_in_the_states_of_demo_bags(
+        learn, tmp_path, monkeypatch):
+    monkeypatch.setattr(imitation, 'UPDATES', 20)
+    record_raw(load_contract('reach'), tmp_path / 'demos' / 'one')
+    recorder = learn(start_from='demonstrator', demo_bags=[str(tmp_path / 'demos')])
+    assert recorder.progress.text in ('starting', 'waiting for demonstrator')
+    recorder.latch('demonstrator', demonstrator(recorder.contract, PLAN))
+    recorder.until(started_from='demonstrator')
+    recorder.bench.until(lambda: recorder.actors)
+    found = decode_actor(bytes(recorder.actors[0].data), recorder.contract, 'actor')
+    assert (found.manifest['kind'], found.version, found.informed) == ('gaussian', 0, True)
+
+
 def test_it_waits_for_the_policy_to_start_from(learn):
     recorder = learn(start_from='sim_optimal', autotrain=True)
     recorder.send(make_record(recorder.contract, 1, 1, 12))
@@ -210,7 +318,8 @@ def test_a_policy_of_another_width_is_told_on_the_status_and_it_waits(learn):
 
 
 def test_an_unknown_start_is_refused_with_those_that_there_are(learn):
-    with pytest.raises(UserError, match="start_from: expected one of '', sim_optimal, found 'x'"):
+    with pytest.raises(UserError, match="start_from: expected one of '', sim_optimal, "
+                                        "demonstrator, found 'x'"):
         learn(start_from='x')
 
 

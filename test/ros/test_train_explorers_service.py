@@ -17,10 +17,10 @@ from robot_rl.nodes.sim_bridge import Settings, SimBridge
 from robot_rl.paths import contract_path
 from robot_rl.ros.qos import COMMAND, LATCHED, STREAM
 from robot_rl.schema import load_yaml
+from robot_rl.sim.explorer_run import EXPLORERS, run_identity, SIM_OPTIMAL
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.train_explorers import train_explorers
-from robot_rl.sim.training_run import (EXPLORERS, read_request, REQUEST, Request, run_folder,
-                                       run_identity, SIM_OPTIMAL, write_request)
+from robot_rl.training_run import read_request, REQUEST, Request, run_folder, write_request
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 

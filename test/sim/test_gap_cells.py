@@ -5,10 +5,10 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
+from robot_rl.sim.explorer_run import Result, run_identity
 from robot_rl.sim.gap import BOUNDS, Gap
 from robot_rl.sim.gap_cells import draw, METHODS, RobotCell, TASK, VARIANTS
 from robot_rl.sim.train_explorers import Training
-from robot_rl.sim.training_run import Result, run_identity
 from robot_rl.sim.trial import Budget
 from robot_rl.sim.twin import Twin
 

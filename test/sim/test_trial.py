@@ -2,21 +2,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from made_policies import explorers
+from made_policies import demonstrator, explorers
 import numpy as np
 import pytest
 from robot_rl.casting import NO_EXPLORERS, NO_SIM_OPTIMAL
 from robot_rl.contract import load_contract
-from robot_rl.data.steps import Source
+from robot_rl.data.steps import Mode, Source
+from robot_rl.data.transitions import derive_transitions
 from robot_rl.errors import UserError
+from robot_rl.learning import imitation
+from robot_rl.learning.chunks import ChunkRunner
+from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.learner import Learner, LearnerConfig
 from robot_rl.learning.policy import decode_policy, HeldRandom
 from robot_rl.learning.sac import SacConfig
 from robot_rl.sim import trial
+from robot_rl.sim.episodes import run_episode
+from robot_rl.sim.explorer_run import Result
 from robot_rl.sim.gap import Gap
-from robot_rl.sim.training_run import Result
-from robot_rl.sim.trial import Budget, measure, Method, run_trial, Zeta
+from robot_rl.sim.trial import Budget, FineTuning, Greedy, measure, Method, run_trial, Zeta
+from robot_rl.sim.twin import Twin
 from robot_rl.tasks.reach import scripted_action
 
 REACH = load_contract('reach')
@@ -46,6 +52,8 @@ class Scripted:
 
 class Still:
     """Does nothing."""
+
+    version = 1
 
     def act(self, observation, rng):
         return np.zeros(2)
@@ -159,3 +167,51 @@ class Marked:
 
     def act(self, observation, rng):
         return 'mode'
+
+
+DEMONSTRATOR = demonstrator(REACH, [[0.5, -0.5]] * 3, spread=2.0)
+STEER = FineTuning('learn', config=LearnerConfig(
+    method='steer', start_transitions=100, utd_ratio=0.1, batch=16))
+
+
+def fine_tune(method: FineTuning, monkeypatch, demonstrations=()) -> list:
+    """Run a trial; return the policies that were measured."""
+    seen = []
+    monkeypatch.setattr(trial, 'measure', lambda _, policy, *rest: seen.append(policy) or 0)
+    run_trial(REACH, Gap(), method, None, SHORT, 0, SAC, DEMONSTRATOR, demonstrations)
+    return seen
+
+
+def test_steering_begins_with_the_base_and_learns_in_chunks(monkeypatch):
+    seen = fine_tune(STEER, monkeypatch)
+    assert [policy.manifest['kind'] for policy in seen] == ['steered'] * 4
+    assert [policy.version for policy in seen] == [0, 15, 30, 30]
+
+
+def test_an_actor_that_starts_as_the_demonstrator_needs_states(monkeypatch):
+    monkeypatch.setattr(imitation, 'UPDATES', 10)
+    method = FineTuning('learn', config=LearnerConfig(start_from='demonstrator', batch=16))
+    with pytest.raises(UserError, match='demonstrator: expected demonstrations to imitate it in'):
+        fine_tune(method, monkeypatch)
+    steps = run_episode(Twin(REACH, seed=1), Still(), Mode.DEMONSTRATE, 1)
+    seen = fine_tune(method, monkeypatch, [derive_transitions(steps, REACH)])
+    assert seen[0].manifest['provenance']['started_from'] == 'demonstrator'
+
+
+def test_without_a_demonstrator_there_is_nothing_to_steer():
+    with pytest.raises(UserError, match='demonstrator: expected a policy to start from'):
+        run(STEER, None)
+
+
+def test_many_worlds_are_planned_for_as_one_robot_is():
+    policy = decode_demonstrator(DEMONSTRATOR, REACH, 'made')
+    seen = np.random.default_rng(0).normal(size=(7, 3, 6))      # ticks, worlds
+    many, ones = Greedy(policy), [ChunkRunner(policy, REACH) for _ in range(3)]
+    for row in seen:
+        expected = [one.act(observation, None) for one, observation in zip(ones, row)]
+        assert np.allclose(many(row), expected, atol=1e-6)
+
+
+def test_a_demonstrator_is_measured_greedy():
+    still = decode_demonstrator(demonstrator(REACH, [[0.0, 0.0]] * 3), REACH, 'made')
+    assert measure(REACH, still, Gap(), 5, seed=0) == 0

@@ -165,3 +165,10 @@ def test_human_actions_replayed_blindly_leave_the_t_where_people_left_it():
             twin.step(target)
         scores.append(push_t.score(view(twin)))
     assert np.mean(np.array(scores) > push_t.DEMONSTRATED) >= 0.9
+
+
+def test_the_path_that_is_shown_are_the_targets_at_the_height_of_the_pusher():
+    contract = load_contract('push_t')
+    targets = np.array([[0.1, 0.2], [0.3, 0.4]])
+    found = contract.path(np.zeros(len(contract.layout)), targets)
+    assert found.tolist() == [[0.1, 0.2, 0.02], [0.3, 0.4, 0.02]]

@@ -128,6 +128,22 @@ def test_link_lengths_of_the_demonstrator_are_those_of_the_model(task):
 
 
 @pytest.mark.parametrize('task', TASKS)
+def test_the_path_that_is_shown_is_the_one_that_the_tip_takes(task):
+    contract, steps = CONTRACTS[task], 6
+    twin = Twin(contract)
+    twin.reset()
+    actions = np.tile(0.5 * contract.action.high, (steps, 1))
+    shown = contract.path(twin.observation(), actions)
+    for point in shown:
+        twin.step(actions[0])
+        tip = contract.layout.view(twin.observation())['tip']
+        assert np.linalg.norm(point[:2] - tip) < 0.03       # the joints follow a little late
+    assert np.allclose(shown[:, 2], twin.model.site('tip').pos[2]
+                       + twin.model.body('upper_arm').pos[2])
+    assert np.linalg.norm(shown[-1] - shown[0]) > 0.08
+
+
+@pytest.mark.parametrize('task', TASKS)
 def test_no_start_is_already_a_success(task):
     twin = Twin(CONTRACTS[task])
     for _ in range(100):

@@ -15,11 +15,12 @@ from robot_rl.errors import UserError
 from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.learning.sac import SacConfig
+from robot_rl.sim.explorer_run import EXPLORERS, read_result, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.train_explorers import child_command, train_explorers
-from robot_rl.sim.training_process import (MAX_LINE, NICENESS, RESTARTS, TAIL, TrainingProcess,
-                                           TrainingState)
-from robot_rl.sim.training_run import alone_in, EXPLORERS, read_result, run_identity
+from robot_rl.training_process import (MAX_LINE, NICENESS, RESTARTS, TAIL, TrainingProcess,
+                                       TrainingState)
+from robot_rl.training_run import alone_in
 
 REACH = load_contract('reach')
 SMALL = TrainSettings(steps=2400, updates=640, explorers=4, worlds=3, threads=1, batch=32, seed=1,
@@ -31,7 +32,7 @@ PATIENCE = 30.0     # s, far more than anything here takes
 
 @pytest.fixture(autouse=True)
 def packages(monkeypatch):
-    monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parents[2]))
+    monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parents[1]))
 
 
 @pytest.fixture
@@ -124,6 +125,13 @@ def test_a_round_in_between_gives_a_dying_child_new_chances(process, tmp_path):
     state = wait(process, ended)
     assert (state.phase, state.restarts, state.progress) == (
         'done', 2 * RESTARTS + 1, {'lives': 2 * RESTARTS + 1})
+
+
+def test_preparing_is_shown_but_gives_no_new_chances(process):
+    process.start(child('say(state="preparing", episodes=3)\n'
+                        'os.kill(os.getpid(), signal.SIGKILL)'))
+    assert wait(process, lambda state: state.progress).progress == {'episodes': 3}
+    assert wait(process, ended).restarts == RESTARTS
 
 
 def test_bad_input_is_told_and_not_tried_again(process, tmp_path):
@@ -248,7 +256,7 @@ def test_the_child_lets_the_twin_go_first(process, tmp_path):
 
 
 def test_a_child_ends_with_its_parent_that_was_killed(tmp_path):
-    script = ('import sys\nfrom robot_rl.sim.training_process import TrainingProcess\n'
+    script = ('import sys\nfrom robot_rl.training_process import TrainingProcess\n'
               'process = TrainingProcess()\nprocess.start(sys.argv[1:])\n'
               'while not process.poll().progress: pass\n'
               'print("round", flush=True)\nsys.stdin.read()')

@@ -16,6 +16,8 @@ import subprocess
 import threading
 import time
 
+from robot_rl.errors import EXIT_BAD_INPUT, UserError
+
 RESTARTS = 3                # in a row without a new round
 GRACE = 5.0                 # s from SIGTERM to SIGKILL
 MAX_LINE = 64 * 1024        # bytes of one line of the child
@@ -36,10 +38,10 @@ class TrainingState:
 
 
 class TrainingProcess:
-    """One child at a time, which says a JSON object per line.
+    """One child at a time, which says a JSON object per line, as by `run_child`.
 
-    Its `state` is training (the other keys are figures), cancelled, failed (with `error`) or done
-    (the other keys are the summary).
+    Its `state` is training after a round (the other keys are figures), preparing before the first
+    one (the same), cancelled, failed (with `error`) or done (the other keys are the summary).
     """
 
     def __init__(self, grace: float = GRACE, clock: Callable[[], float] = time.monotonic):
@@ -118,8 +120,9 @@ class TrainingProcess:
             state = said.pop('state')
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
-        if state == 'training':
-            self._fruitless = 0
+        if state in ('preparing', 'training'):
+            if state == 'training':     # else it could die in its first round for ever
+                self._fruitless = 0
             self.state = replace(self.state, progress=said)
         else:
             self._said = {'state': state, **said}
@@ -159,6 +162,35 @@ class TrainingProcess:
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
             stream.close()
         self._child = None
+
+
+def run_child(train: Callable[[Callable[..., None], Callable[[], bool]], dict | None],
+              with_parent: bool) -> int:
+    """Train in this process and tell its parent in JSON lines; return the exit code.
+
+    train         called with say(state, **figures) and cancelled(); returns the summary, or None
+                  where it was cancelled
+    with_parent   end when standard input ends, and let other processes go first
+    """
+    stopped = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.append(True))
+    if with_parent:
+        end_with_parent()
+
+    def say(state: str, **figures) -> None:
+        print(json.dumps({'state': state, **figures}), flush=True)
+
+    try:
+        summary = train(say, lambda: bool(stopped))
+    except (UserError, OSError) as error:
+        say('failed', error=str(error))
+        return EXIT_BAD_INPUT
+    if summary is None:
+        say('cancelled')
+    else:
+        say('done', **summary)
+    return 0
 
 
 def end_with_parent() -> None:

@@ -8,11 +8,11 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.learning.explorers import ExplorerConfig
+from robot_rl.sim.explorer_run import check_trainable, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap, load_gap
 from robot_rl.sim.train_explorers import child_command, parse, settings_of, Training
-from robot_rl.sim.training_run import (alone_in, check_trainable, read_request, REQUEST, Request,
-                                       run_folder, run_identity, write_request)
+from robot_rl.training_run import REQUEST, Request, run_folder, write_request
 
 REACH, PUSH = load_contract('reach'), load_contract('puck_push')
 SETTINGS = TrainSettings()
@@ -57,37 +57,10 @@ def test_settings_are_checked_before_anything_is_trained():
         check_trainable(REACH, replace(SETTINGS, steps=0))
 
 
-@pytest.mark.parametrize('phase', ['training', 'cancelled', 'failed', 'done'])
-def test_a_request_is_remembered(tmp_path, phase):
-    request = Request(phase, 'why', run_identity(REACH, SETTINGS))
-    assert read_request(tmp_path / 'run') is None
-    write_request(tmp_path / 'run', request)
-    assert read_request(tmp_path / 'run') == request
-    assert [path.name for path in (tmp_path / 'run').iterdir()] == [REQUEST]
-
-
-@pytest.mark.parametrize('text', ['', '{', '[]', 'null', '{"phase": "done"}', '\xff',
-                                  '{"phase": "done", "reason": "", "run": {}, "more": 1}',
-                                  '{"phase": "on", "reason": "", "run": {}}', '[' * 100_000])
-def test_a_request_that_cannot_be_read_is_told_by_its_path(tmp_path, text):
-    (tmp_path / REQUEST).write_bytes(text.encode('latin1'))
-    with pytest.raises(UserError, match=f'{REQUEST}: expected a request .* move it away'):
-        read_request(tmp_path)
-
-
 def test_a_child_does_not_train_other_than_what_was_asked_for(tmp_path):
     write_request(tmp_path, Request('training', '', run_identity(REACH, SETTINGS)))
     with pytest.raises(UserError, match=f'{REQUEST}: explorers: expected 9, found 15'):
         Training(REACH, replace(SETTINGS, explorers=9), tmp_path).resume()
-
-
-def test_one_process_at_a_time_has_a_folder(tmp_path):
-    with alone_in(tmp_path / 'run'):
-        with pytest.raises(UserError, match='run: another process trains in this folder'):
-            with alone_in(tmp_path / 'run', patience=0.0):
-                pass
-    with alone_in(tmp_path / 'run', patience=0.0):
-        pass
 
 
 @pytest.mark.parametrize('settings', [

@@ -1,0 +1,108 @@
+"""K regressors of the next chunk, whose disagreement is the demonstrator's posterior spread.
+
+Each member sees its own bootstrap of whole trajectories, as many as there are, drawn with
+replacement (PostBC, arXiv 2512.16911, which found it to work better than noise on the targets).
+Where the data leaves open what the demonstrator does, members differ; cov(s) is the covariance of
+their predictions over the whole chunk. All members are one batched network.
+
+Shapes: K members, B batch, n observation, c chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from robot_rl.learning.demonstrations import Demonstrations
+from robot_rl.learning.networks import Adam, Mlp, Slot
+import torch
+from torch import Tensor
+
+
+DEPTH = 2               # hidden layers of a member
+BATCH = 64              # windows per member and update
+
+
+@dataclass(frozen=True)
+class EnsembleState:
+    """Everything an update reads and writes."""
+
+    slot: Slot              # (K, P)
+    best: Tensor            # (K, P), each member where it was best on what is held out
+    best_loss: Tensor       # (K,)
+    updates: Tensor         # ()
+    fruitless: Tensor       # (), measurements in a row in which no member improved
+
+
+class Ensemble:
+    """The update rule for given data; `rows` are the windows of every member's bootstrap."""
+
+    def __init__(self, data: Demonstrations, members: int, width: int, learning_rate: float,
+                 seed: int):
+        self.members = members
+        self.mlp = Mlp((data.observation.shape[1], *(width,) * DEPTH, data.chunk.shape[1]))
+        self.adam = Adam(learning_rate)
+        self.observation = torch.from_numpy(data.observation)
+        self.chunk = torch.from_numpy(data.chunk)
+        self.tested = torch.from_numpy(data.tested)
+        rows = [bootstrap(data, rng) for rng in np.random.default_rng(seed).spawn(members)]
+        self.counts = torch.tensor([len(row) for row in rows])
+        self.rows = torch.zeros((members, int(self.counts.max())), dtype=torch.long)
+        for member, row in enumerate(rows):
+            self.rows[member, :len(row)] = torch.from_numpy(row)
+
+    def init(self, generator: torch.Generator) -> EnsembleState:
+        """Return fresh members."""
+        slot = Slot.of(self.mlp.init(self.members, generator))
+        return EnsembleState(slot, slot.value, torch.full((self.members,), torch.inf),
+                             torch.zeros(()), torch.zeros(()))
+
+    def update(self, state: EnsembleState, generator: torch.Generator
+               ) -> tuple[EnsembleState, float]:
+        """Make one step of least squares in every member; return the mean loss too."""
+        drawn = torch.rand((self.members, BATCH), generator=generator) * self.counts[:, None]
+        rows = self.rows.gather(1, drawn.long())
+        parameters = state.slot.value.detach().requires_grad_()
+        found = self.mlp(parameters, self.observation[rows])
+        loss = ((found - self.chunk[rows]) ** 2).mean((1, 2)).sum()
+        gradient, = torch.autograd.grad(loss, parameters)
+        count = state.updates + 1.0
+        slot = self.adam.step(state.slot, gradient, count)
+        return replace(state, slot=slot, updates=count), float(loss.detach()) / self.members
+
+    @torch.no_grad()
+    def measure(self, state: EnsembleState) -> EnsembleState:
+        """Keep of each member the best so far on the trajectories held out."""
+        found = self.mlp(state.slot.value, self.observation[self.tested])
+        loss = ((found - self.chunk[self.tested]) ** 2).mean((1, 2))
+        better = loss < state.best_loss
+        return replace(
+            state, best=torch.where(better[:, None], state.slot.value, state.best),
+            best_loss=torch.where(better, loss, state.best_loss),
+            fruitless=torch.where(better.any(), 0.0, state.fruitless + 1.0))
+
+    @torch.no_grad()
+    def deviations(self, state: EnsembleState, observation: Tensor) -> Tensor:
+        """Return f_l(s) - mean f(s), (B, K, c): cov(s) is their mean outer product."""
+        found = torch.cat([self.mlp(state.best, part) for part in observation.split(4096)], 1)
+        return (found - found.mean(0)).transpose(0, 1).contiguous()
+
+
+def bootstrap(data: Demonstrations, rng: np.random.Generator) -> np.ndarray:
+    """Return the windows of as many trajectories as are trained on, drawn with replacement."""
+    trained = np.flatnonzero(~data.held_out)
+    drawn = rng.choice(trained, len(trained))
+    order = np.argsort(data.trajectory, kind='stable')
+    begin = np.searchsorted(data.trajectory[order], np.arange(len(data.held_out) + 1))
+    return np.concatenate([order[begin[index]:begin[index + 1]] for index in drawn])
+
+
+def posterior_noise(deviations: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw w ~ N(0, cov(s)), (B, c), from deviations (B, K, c).
+
+    sum_l xi_l d_l / sqrt(K) with xi ~ N(0, 1) has the covariance mean_l d_l d_l^T, so the full
+    matrix is never formed.
+    """
+    count, members, _ = deviations.shape
+    xi = torch.randn((count, 1, members), generator=generator)
+    return torch.bmm(xi, deviations)[:, 0] / members ** 0.5

@@ -1,0 +1,157 @@
+"""Steer a frozen diffusion policy by its latent noise: DSRL-NA, as pure functions.
+
+Wagenmaker et al. 2025, arXiv 2506.15799, section 4. The policy pi(s, w) turns noise w into a chunk
+without chance of its own, so who chooses w chooses the chunk. Q_A(s, chunk) learns by temporal
+differences from any data; Q_W(s, w) is distilled from Q_A(s, pi(s, w)), so that the actor needs no
+gradient through the denoiser; the actor raises Q_W.
+
+Shapes: B batch, n observation, c = k * m numbers of a planned chunk, d = r * m of its executed
+part, E critics. Actions and noise are scaled to [-1, 1]; the noise itself is w = bound * scaled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+from robot_rl.errors import UserError
+from robot_rl.learning.diffusion import Denoiser
+from robot_rl.learning.diffusion_policy import DiffusionPolicy
+from robot_rl.learning.networks import Mlp, Slot
+from robot_rl.learning.policy import LOG_STD_RANGE
+from robot_rl.learning.sac import Sac, SacConfig, SacState
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SteerConfig(SacConfig):
+    """Hyper-parameters of the update; `discount` is per control step, as in SacConfig."""
+
+    target_entropy: float = 0.0     # per noise dimension, nats, of the scaled noise
+    noise_bound: float = 1.5        # largest latent noise, each dimension
+
+
+@dataclass(frozen=True)
+class Base:
+    """The frozen policy: normalised observation and latent noise to executed actions."""
+
+    denoiser: Denoiser
+    parameters: Tensor          # (1, P)
+    scale: Tensor               # (d,) standardised actions -> [-1, 1] over the contract's limits
+    offset: Tensor              # (d,)
+    sampling_steps: int
+    replan: int                 # r, actions executed of a chunk
+
+    @classmethod
+    def of(cls, policy: DiffusionPolicy, source: str) -> Base:
+        """Return a decoded demonstrator for training; raise UserError for uneven layers."""
+        (weight, _), *_ = policy.denoiser
+        denoiser = Denoiser(len(policy.action.mean), len(policy.normalizer.mean), weight.shape[1],
+                            len(policy.denoiser) - 1)
+        sizes = (len(weight), *(weight.shape[1] for weight, _ in policy.denoiser))
+        if sizes != denoiser.mlp.sizes:
+            raise UserError(f'{source}: denoiser: expected hidden layers of one width, found '
+                            f'{sizes[1:-1]}')
+        parameters = np.concatenate([part.ravel() for layer in policy.denoiser for part in layer])
+        executed = policy.replan * len(policy.low)
+        half = np.tile(0.5 * (policy.high - policy.low), policy.replan)
+        middle = np.tile(0.5 * (policy.high + policy.low), policy.replan)
+        scale = policy.action.std[:executed] / half
+        offset = (policy.action.mean[:executed] - middle) / half
+        return cls(denoiser, torch.from_numpy(parameters[None]),
+                   torch.from_numpy(scale.astype(np.float32)),
+                   torch.from_numpy(offset.astype(np.float32)),
+                   policy.manifest['sampling_steps'], policy.replan)
+
+    def __call__(self, observation: Tensor, noise: Tensor) -> Tensor:
+        """Return what is executed (B, d) of the chunks of noise (B, c), clipped as the robot does.
+
+        Observations (B, n) are normalised as the policy's, actions are scaled to [-1, 1].
+        """
+        chunk = self.denoiser.sample(self.parameters, observation, noise, self.sampling_steps)
+        return (chunk[:, :len(self.scale)] * self.scale + self.offset).clamp(-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SteerState(SacState):
+    """As of SAC, where `critic` is Q_A, and Q_W beside it."""
+
+    noise_critic: Slot              # (E, P)
+
+
+class Steering(Sac):
+    """The update rule for one base and configuration; holds no state that changes.
+
+    A batch's action is the executed part of a chunk (B, d), its reward the discounted sum over r
+    steps, and its next observation r steps later: the discount of a decision is gamma ** r.
+    """
+
+    def __init__(self, observation_size: int, base: Base, config: SteerConfig):
+        super().__init__(observation_size, base.denoiser.chunk_size, config)
+        hidden = (config.width,) * config.depth
+        self.base = base
+        self.noise_critic = self.critic         # Q_W: of noise, where SAC's is of actions
+        self.critic = Mlp((observation_size + len(base.scale), *hidden, 1), config.layer_norm)
+        self.discount = config.discount ** base.replan
+
+    def init(self, generator: torch.Generator) -> SteerState:
+        """Return fresh critics, and an actor whose noise is that of the base policy.
+
+        The temperature starts lower than in SAC by the number of noise dimensions: the entropy of
+        so many would pay more for a longer episode than the task does for its end.
+        """
+        state = super().init(generator)
+        weight, bias = self.actor.split(state.actor.value)[-2:]     # views
+        low, high = LOG_STD_RANGE
+        spread = 2.0 * (log(start_std(self.config.noise_bound)) - low) / (high - low) - 1.0
+        weight.zero_()
+        bias.zero_()[..., self.action_size:] = float(np.arctanh(spread))
+        temperature = torch.full((1, 1), log(self.config.initial_temperature / self.action_size))
+        noise_critic = Slot.of(self.noise_critic.init(self.config.critics, generator))
+        return SteerState(**{**vars(state), 'temperature': Slot.of(temperature)},
+                          noise_critic=noise_critic)
+
+    def update_critic(self, state, batch, generator) -> tuple[SteerState, dict[str, Tensor]]:
+        """One step of Q_A on its temporal difference, one of Q_W towards Q_A."""
+        bound, size = self.config.noise_bound, (len(batch.observation), self.action_size)
+        with torch.no_grad():
+            noise = torch.randn(size, generator=generator)
+            steered, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
+            prior = torch.randn(size, generator=generator).clamp(-bound, bound) / bound
+            following, here = self.base(
+                torch.cat((batch.next_observation, batch.observation)),
+                bound * torch.cat((steered, prior))).split(size[0])     # one pass for both
+            goal = self.goal(state, batch, following, log_prob, generator)
+        state, metrics = self.regress(state, batch, goal)
+        state, distilled = self.distil(state, batch.observation, prior, here)
+        return state, metrics | distilled
+
+    def distil(self, state, observation: Tensor, noise: Tensor, action: Tensor
+               ) -> tuple[SteerState, dict[str, Tensor]]:
+        """One step of each Q_W at noise (B, c) towards its own Q_A at what it stands for."""
+        with torch.no_grad():
+            known = self.values(state.critic.value, observation, action)
+        parameters = state.noise_critic.value.detach().requires_grad_()
+        values = self.noise_values(parameters, observation, noise)
+        loss = ((values - known) ** 2).mean(1).sum()
+        gradient, = torch.autograd.grad(loss, parameters)
+        noise_critic = self.adam.step(state.noise_critic, gradient, state.updates)
+        return replace(state, noise_critic=noise_critic), {'distillation_loss': loss.detach()}
+
+    def noise_values(self, noise_critic: Tensor, observation: Tensor, noise: Tensor) -> Tensor:
+        """Return Q_W of shape (E, B)."""
+        return self.noise_critic(noise_critic, torch.cat((observation, noise), -1))[..., 0]
+
+    def actor_values(self, state, observation: Tensor, action: Tensor) -> Tensor:
+        """Return Q_W, (E, B): the actor's action is noise."""
+        return self.noise_values(state.noise_critic.value, observation, action)
+
+
+def start_std(bound: float) -> float:
+    """Return the deviation of g for which bound * tanh(g) varies as N(0, 1) clipped to +-bound."""
+    normal = torch.special.ndtri((torch.arange(1000.0) + 0.5) / 1000.0)
+    found = torch.linspace(0.01, 3.0, 300)
+    spread = (bound * torch.tanh(found[:, None] * normal)).std(1)
+    return float(found[(spread - normal.clamp(-bound, bound).std()).abs().argmin()])

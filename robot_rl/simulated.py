@@ -1,0 +1,59 @@
+"""What a contract says of its simulator: the model, and where it reads and writes the names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_rl.functions import find_function
+from robot_rl.paths import model_path
+from robot_rl.schema import MISSING, Section
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How the contract's names are read from a MuJoCo model."""
+
+    model: Path
+    observation: dict[str, dict]        # entry name -> {joints | body | site | sensor...: name}
+    action: dict[str, str]              # action name -> actuator
+    reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
+    features: tuple[str, ...] = ()      # observation names that exploration has to cover
+    reward_name: str = ''               # paid in the simulator in place of the contract's
+    reward: Callable | None = None
+    demonstrator_name: str = ''         # a scripted person: rng -> (observation -> action (m,))
+    demonstrator: Callable | None = None
+
+
+def read_simulation(section: Section, path: Path, entries: list[str], known: list[str],
+                    actions: tuple[str, ...]) -> Simulation:
+    """Return the section of the contract at `path`; problems are recorded in the section.
+
+    `entries` are the names of the observed topics, `known` those of the observation vector.
+    """
+    model = section.text('model')
+    sources = section.section('observation')
+    for name in entries:
+        if name not in sources.data:
+            sources.problem(name, 'where the simulator reads this entry', MISSING)
+    for name in sources.data:
+        if name not in entries:
+            sources.problem(name, 'an entry of observation', name)
+    readers = {name: dict(value) if isinstance(value, dict) else {}
+               for name, value in sources.data.items()}
+    actuators = section.section('action')
+    names = {name: actuators.text(name) for name in actions}
+    actuators.refuse_unknown()
+    starts = section.section('reset', required=False)
+    reset = {name: starts.numbers(name, 2) for name in starts.data}
+    features = section.texts('features', default=())
+    for name in features:
+        if not any(f'{found}.'.startswith(f'{name}.') for found in known):
+            section.problem('features', 'names of the observation vector, or what they begin with',
+                            name)
+    given = [find_function(section, key) if key in section.data else ('', None)
+             for key in ('reward', 'demonstrator')]
+    section.refuse_unknown()
+    return Simulation(model_path(model, path), readers, names, reset, features, *given[0],
+                      *given[1])

@@ -1,0 +1,136 @@
+"""The fit as a whole: calibrated by held-out coverage, deterministic, and resumed to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from robot_rl.bundle import unpack
+from robot_rl.contract import load_contract
+from robot_rl.data.transitions import Transitions
+from robot_rl.errors import UserError
+from robot_rl.learning.demonstrations import Demonstrations
+from robot_rl.learning.posterior import Fit, FitConfig, plot
+
+CONTRACT = load_contract('puck_push')
+N, M = len(CONTRACT.layout), len(CONTRACT.action.layout)
+SMALL = FitConfig(chunk=2, replan=1, members=5, updates=2500, ensemble_updates=500, batch=64,
+                  width=48, depth=2, member_width=32, sampling_steps=4, holdout=0.5)
+
+
+def episodes(count: int, length: int = 12, seed: int = 0, hand: float = 0.1):
+    """Return demonstrations of an action that follows from one observed number, by a shaky hand.
+
+    Each trajectory stays near a place of its own, so a few of them leave some places open.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        seen = np.zeros((length, N), np.float32)
+        place = rng.uniform(-1, 1) + 0.15 * rng.standard_normal(length)
+        seen[:, 0] = place
+        done = np.stack((np.sin(3 * place), place ** 2, place), 1)
+        done = (done + hand * rng.standard_normal(done.shape)).astype(np.float32)
+        ends = np.zeros((2, length), np.float32)
+        ends[0, -1] = 1.0
+        yield Transitions(seen, done, np.zeros(length, np.float32), seen, *ends)
+
+
+def data(count: int = 30) -> Demonstrations:
+    return Demonstrations.build(list(episodes(count)), CONTRACT, SMALL.chunk, SMALL.holdout, 0)
+
+
+def run(fit: Fit) -> Fit:
+    while not fit.done:
+        fit.round()
+    return fit
+
+
+def artifact(fit: Fit) -> bytes:
+    return fit.artifact(CONTRACT, 1, {})
+
+
+@pytest.fixture(scope='module')
+def calibrated() -> Fit:
+    return run(Fit(data(), SMALL))
+
+
+def covered(fit: Fit) -> dict:
+    return dict(zip(fit.calibration['levels'], fit.calibration['covered']))
+
+
+def test_the_chosen_alpha_makes_the_region_hold_what_it_says(calibrated):
+    assert covered(calibrated)[0.9] == pytest.approx(0.9, abs=0.07)
+
+
+def test_cloning_of_the_same_few_demonstrations_holds_too_little(calibrated):
+    cloned = run(Fit(data(), replace(SMALL, alpha=0.0)))
+    assert cloned.calibration['alpha'] == 0.0
+    assert cloned.calibration['search'] == []
+    assert covered(cloned)[0.9] < 0.6
+
+
+def test_every_stage_tells_how_far_it_is():
+    fit = Fit(data(), replace(SMALL, updates=500, ensemble_updates=250, alpha=1.0))
+    found = []
+    while not fit.done:
+        found.append(fit.round())
+    percents = [figures['percent'] for figures in found]
+    assert percents == sorted(percents) and percents[-1] == pytest.approx(100.0)
+    assert [figures['stage'] for figures in found] == ['policy', 'policy', 'calibration', 'done']
+    assert all(np.isfinite(figures['loss']) for figures in found)
+
+
+def test_the_same_again_is_the_same_to_the_bit():
+    config = replace(SMALL, updates=200, ensemble_updates=250, alpha=0.5)
+    assert artifact(run(Fit(data(), config))) == artifact(run(Fit(data(), config)))
+    other = artifact(run(Fit(data(), replace(config, seed=1))))
+    assert other != artifact(run(Fit(data(), config)))
+
+
+@pytest.mark.parametrize('rounds', [0, 1, 2, 3, 4])
+def test_a_fit_taken_up_after_any_round_ends_with_the_same_bits(rounds):
+    config = replace(SMALL, updates=750, ensemble_updates=500)
+    whole, cut, resumed = (Fit(data(), config) for _ in range(3))
+    for _ in range(rounds):
+        cut.round()
+    resumed.restore(cut.arrays(), cut.manifest())
+    assert artifact(run(resumed)) == artifact(run(whole))
+
+
+def test_a_checkpoint_of_another_fit_is_refused():
+    fit, other = Fit(data(), SMALL), Fit(data(), replace(SMALL, seed=3))
+    with pytest.raises(UserError, match='expected one of this fit'):
+        other.restore(fit.arrays(), fit.manifest())
+
+
+def test_constant_spread_needs_no_ensemble_and_is_the_same_everywhere():
+    fit = run(Fit(data(), replace(SMALL, spread='constant', alpha=0.8)))
+    assert covered(fit)[0.5] > 0.5
+    assert fit._deviations is None
+
+
+def test_the_artifact_tells_how_it_was_made(calibrated):
+    _, manifest = unpack(artifact(calibrated), 'test')
+    assert manifest['kind'] == 'diffusion' and manifest['chunk'] == 2
+    assert manifest['alpha'] == calibrated.calibration['alpha']
+    assert manifest['provenance']['fit']['members'] == 5
+    assert manifest['provenance']['calibration'] == calibrated.calibration
+
+
+def test_the_plot_is_a_picture(calibrated):
+    assert plot(calibrated.calibration).startswith(b'\x89PNG')
+
+
+def test_alpha_falls_where_regions_hold_too_much():
+    fit = run(Fit(data(), replace(SMALL, spread='constant', updates=1000)))
+    alphas = [alpha for _, alpha, _ in fit.calibration['search']]
+    assert alphas[0] == 1.0 and fit.alpha < 0.9 and alphas == sorted(alphas, reverse=True)
+
+
+@pytest.mark.parametrize('name, value', [
+    ('chunk', 0), ('replan', 3), ('members', 1), ('spread', 'wide'), ('alpha', -0.5),
+    ('alpha', float('nan')), ('holdout', 1.0), ('updates', 0), ('learning_rate', 0.0)])
+def test_a_setting_that_cannot_work_is_named(name, value):
+    with pytest.raises(UserError, match=f'fit: {name}: expected .*, found'):
+        replace(SMALL, **{name: value}).check()
