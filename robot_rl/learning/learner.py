@@ -211,8 +211,8 @@ class Learner:
 
     def train(self, count: int) -> dict[str, float]:
         """Make `count` updates; return the last metrics of critic and actor."""
-        if self.updates == 0 and count and not self.started_from:
-            self._fix_normalizer()
+        if self.updates == 0 and count:
+            self._begin()
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
         period, warmup = self.sac.actor_period, self.config.critic_warmup
@@ -317,6 +317,16 @@ class Learner:
     def _observations(self) -> np.ndarray:
         rows = torch.cat([source.rows for source in self.sources.values()])
         return rows[:, :len(self.contract.layout)].numpy()
+
+    def _begin(self) -> None:
+        """Fix what depends on the first data: the normaliser, or how critics of a start begin."""
+        if not self.started_from:
+            self._fix_normalizer()
+        elif self.started_from == DEMONSTRATOR:
+            n, d = len(self.contract.layout), self.method.row_size
+            rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
+            least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
+            self.state = self.method.rule.lower(self.state, least)
 
     def _fix_normalizer(self) -> None:
         seen = self._observations()

@@ -103,6 +103,16 @@ class Sac:
             temperature=Slot.of(torch.full((1, 1), log(self.config.initial_temperature))),
             updates=torch.zeros(()), actor_updates=torch.zeros(()))
 
+    def lower(self, state: SacState, value: float) -> SacState:
+        """Return the state with `value` added to what every critic says of everything.
+
+        Critics that begin at the least return there is say of the unknown that it is bad, so a
+        policy that is good already does not leave what it knows. Critics that begin near zero are
+        optimistic wherever rewards are negative.
+        """
+        critic = biased(self.critic, state.critic.value, value)
+        return replace(state, critic=Slot.of(critic), target=critic.clone())
+
     def distribution(self, actor: Tensor, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and logarithm of the deviation (B, m) of the actions before tanh."""
         mean, spread = self.actor(actor, observation)[0].chunk(2, dim=-1)
@@ -182,3 +192,10 @@ class Sac:
                         actor_updates=count)
         return state, {'actor_loss': loss.detach(), 'entropy': entropy,
                        'temperature': temperature[0]}
+
+
+def biased(mlp: Mlp, parameters: Tensor, value: float) -> Tensor:
+    """Return parameters (members, P) of the same function plus `value`."""
+    parameters = parameters.clone()
+    mlp.split(parameters)[-1].add_(value)
+    return parameters

@@ -20,7 +20,7 @@ from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import DiffusionPolicy
 from robot_rl.learning.networks import Mlp, Slot
 from robot_rl.learning.policy import LOG_STD_RANGE
-from robot_rl.learning.sac import Sac, SacConfig, SacState
+from robot_rl.learning.sac import biased, Sac, SacConfig, SacState
 import torch
 from torch import Tensor
 
@@ -112,6 +112,11 @@ class Steering(Sac):
         noise_critic = Slot.of(self.noise_critic.init(self.config.critics, generator))
         return SteerState(**{**vars(state), 'temperature': Slot.of(temperature)},
                           noise_critic=noise_critic)
+
+    def lower(self, state: SteerState, value: float) -> SteerState:
+        """As of SAC, both critics."""
+        noise_critic = biased(self.noise_critic, state.noise_critic.value, value)
+        return replace(super().lower(state, value), noise_critic=Slot.of(noise_critic))
 
     def update_critic(self, state, batch, generator) -> tuple[SteerState, dict[str, Tensor]]:
         """One step of Q_A on its temporal difference, one of Q_W towards Q_A."""

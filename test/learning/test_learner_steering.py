@@ -69,6 +69,32 @@ def test_without_a_demonstrator_it_waits_and_keeps_what_comes():
                for name in ('online', 'explorers', 'demos'))
 
 
+def critic_values(found: Learner) -> torch.Tensor:
+    rows = torch.cat([source.rows for source in found.sources.values()])
+    rule, n = found.method.rule, len(REACH.layout)
+    return rule.values(found.state.critic.value, rows[:, :n], rows[:, n:n + found.method.row_size])
+
+
+@pytest.mark.parametrize('config', [STEERING, STARTING], ids=['steer', 'full'])
+def test_critics_of_a_demonstrator_begin_at_the_least_return(config, quick):
+    # Begun near 0 they praise, where rewards are negative, what nobody has tried.
+    found = learner(config, critic_warmup=1)
+    found.start_from(BASE, 'x')
+    feed(found)
+    rows = torch.cat([source.rows for source in found.sources.values()])
+    reward = rows[:, len(REACH.layout) + found.method.row_size]
+    least = float(reward.min()) / (1.0 - found.method.rule.discount)
+    assert critic_values(found).abs().max() < 2.0
+    found.train(1)
+    assert (critic_values(found) - least).abs().max() < 2.0 and least < -20.0
+
+
+def test_critics_of_a_learner_from_nothing_begin_near_zero():
+    found = feed(learner(replace(STARTING, start_from='')))
+    found.train(1)
+    assert critic_values(found).abs().max() < 2.0
+
+
 def test_a_row_is_what_is_executed_of_a_chunk_clipped_to_the_limits():
     found, sent = learner(), transitions(5)
     sent.action[1] = (4.0, -2.5)            # of a recording that knew other limits

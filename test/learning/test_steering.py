@@ -191,6 +191,18 @@ def test_a_fresh_actor_makes_the_noise_of_the_base_policy(bound):
     assert (noise - clipped).abs().mean() < 0.12 * bound
 
 
+def test_lowered_critics_say_so_much_less_of_everything():
+    rule, state = make()
+    low = rule.lower(state, -50.0)
+    batch, noise = make_batch(), torch.rand((B, K * M), generator=generator(3))
+    for critic in ('critic', 'noise_critic'):
+        values = rule.values if critic == 'critic' else rule.noise_values
+        inputs = batch.observation, batch.action if critic == 'critic' else noise
+        before, after = (values(getattr(found, critic).value, *inputs) for found in (state, low))
+        assert torch.allclose(after, before - 50.0, atol=1e-4)
+    assert torch.equal(low.target, low.critic.value) and not torch.equal(low.target, state.target)
+
+
 def test_a_state_survives_taking_apart():
     rule, state = make()
     state, _ = rule.update(state, make_batch(), generator(), with_actor=True)
