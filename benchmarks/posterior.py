@@ -1,0 +1,291 @@
+"""Few demonstrations: the demonstrator's posterior beside clones, and what RL makes of them.
+
+Tasks: puck_push with its scripted demonstrator, on a robot with a declared gap from the world that
+it was recorded in; push_t with human demonstrations, where success is the share of the goal that
+people leave covered. Every method is a diffusion policy of the same size, fitted to the same
+demonstrations:
+
+    bc                  behavioural cloning
+    sigma_bc            the same noise on every action: 0.1 of its standard deviation
+    postbc              noise of the posterior's covariance, scaled by held-out coverage
+    sigma_bc_chosen     as sigma_bc, scaled by held-out coverage
+    postbc_alpha_1      the posterior's covariance as it is (arXiv 2512.16911)
+    postbc_members_3    an ensemble of 3 in place of 10
+
+Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise
+(arXiv 2506.15799), `full` starts SAC in action space as the policy acts. Pretrained success is of
+sampled plans, in fresh episodes on the robot. Coverage is of actions in demonstrations that no fit
+has seen. Robot steps to 0.9: until the first of two measurements in a row, 50 episodes each of the
+greedy policy, which reach it; measurements are not counted. A seed decides which demonstrations a
+fit gets, the same for all methods. Each cell is one JSON file in the run folder, so what was
+killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+import io
+import json
+from math import inf
+import os
+from pathlib import Path
+import statistics
+import sys
+
+from robot_rl.cell_folder import CellFolder
+from robot_rl.engine import ENGINES
+from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.files import write_atomic
+from robot_rl.fit_run import data_digest
+from robot_rl.learning.calibration import LEVELS
+from robot_rl.learning.posterior import FitConfig
+from robot_rl.progress import bar, ProgressLine
+from robot_rl.sim.posterior_cells import (chosen, contract_of, demonstrations, FitCell, METHODS,
+                                          run_cell, SAC, TASKS, TuneCell, TUNERS)
+from robot_rl.sim.posterior_rows import ALL, check, FEW, named, share, summarise
+from robot_rl.sim.trial import Budget, GOAL
+
+MAIN = ('bc', 'sigma_bc', 'postbc')
+DEMOS, FAST_DEMOS = (*FEW, ALL), (10,)
+ABLATED = 10                    # demonstrations of the other methods, steered only
+SEEDS, FAST_SEEDS = range(5), range(2)
+UPDATES, FAST_UPDATES = FitConfig().updates, 4000
+MEASURED, FAST_MEASURED = 100, 50
+FAST_BUDGET = Budget(episodes=20, period=5, measured=30, final=50)
+
+
+def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
+    """Return the cells that options ask for; whatever ends the run, the seeds are whole."""
+    full, cells = options.full, []
+    updates, measured = (UPDATES, MEASURED) if full else (FAST_UPDATES, FAST_MEASURED)
+    methods = options.methods or (list(METHODS) if full else MAIN)
+    for seed in options.seeds or (SEEDS if full else FAST_SEEDS):
+        for task in options.tasks or (TASKS if full else ['puck_push']):
+            for demos in options.demos or (DEMOS if full else FAST_DEMOS):
+                for method in methods:
+                    if method not in MAIN and demos != ABLATED:
+                        continue
+                    tuners = (list(TUNERS) if full and method in MAIN else ['steer'])
+                    fit = FitCell(task, method, demos, seed, updates, measured)
+                    cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in (
+                        tuners if options.tuners is None else options.tuners))]
+    return cells
+
+
+def budget(task: str, full: bool) -> Budget:
+    """Return what a fine-tuning may take."""
+    return TASKS[task].budget if full else FAST_BUDGET
+
+
+def settings(cells: Sequence[FitCell | TuneCell], recorded) -> dict[str, dict]:
+    """Return what the results of each task depend on, beside what names a cell."""
+    found = {}
+    for cell in (cell for cell in cells if isinstance(cell, FitCell)):
+        contract = contract_of(cell.task)
+        found.setdefault(cell.task, {
+            'updates': cell.updates, 'measured': cell.measured, 'reward': contract.reward_name,
+            'success': contract.success_name, 'gap': asdict(TASKS[cell.task].gap),
+            'demonstrations': data_digest(recorded(cell.task)),
+            'methods': {name: asdict(config) for name, config in METHODS.items()},
+            'tuners': {name: asdict(tuner) for name, tuner in TUNERS.items()},
+            'sac': asdict(SAC)})
+    for cell in (cell for cell in cells if isinstance(cell, TuneCell)):
+        found[cell.needs.task]['budget'] = asdict(cell.budget)
+    return found
+
+
+def show(result: dict) -> str:
+    """Return a result as text."""
+    table = '{:10}{:>6}  {:18}{:>7}{:>9}{:>15}{:>6}{:>7}' + '{:>6}' * len(LEVELS) + '{:>9}'
+    lines = ['Fitted: success on the robot, and share of held-out actions in the regions', '',
+             table.format('task', 'demos', 'method', 'seeds', 'success', '95 %', 'n', 'alpha',
+                          *(f'{100 * level:.0f} %' for level in LEVELS), 'minutes')]
+    lines += [table.format(
+        row['task'], row['demos'] or 'all', row['method'], row['seeds'], f'{row["success"]:.2f}',
+        '{:.2f} to {:.2f}'.format(*row['interval']), row['measured'], f'{row["alpha"]:.2f}',
+        *(f'{held:.2f}' for held in row['covered']), f'{row["wall_seconds"] / 60:.1f}')
+        for row in result['fits']]
+    table = '{:10}{:>6}  {:18}{:8}{:>7}{:>8}{:>7}{:>13}{:>17}{:>9}'
+    lines += ['', f'Fine-tuned: robot steps to {GOAL}, median over seeds', '',
+              table.format('task', 'demos', 'method', 'tuner', 'before', 'solved', 'after',
+                           'robot steps', '90 %', 'minutes')]
+    for row in result['tunes']:
+        never = f'> {row["spent"]}'
+        steps, low, high = (never if value is None else f'{value:g}'
+                            for value in (row['median'], *row['interval']))
+        lines.append(table.format(
+            row['task'], row['demos'] or 'all', row['method'], row['tuner'], f'{row["base"]:.2f}',
+            f'{row["solved"]}/{row["seeds"]}', f'{row["success"]:.2f}', steps, f'{low} to {high}',
+            f'{row["wall_seconds"] / 60:.1f}'))
+    lines += ['', *(f'FAILED: {cell}: {reason}' for cell, reason in result['failed'].items())]
+    return '\n'.join(lines + ['{}: {claim}: {value}, goal {goal}'.format(
+        'holds' if claim['holds'] else 'MISSED', **claim) for claim in result['claims']])
+
+
+def plot(result: dict) -> bytes:
+    """Return a PNG, a row per task: success before, regions, and success while steering."""
+    from matplotlib.figure import Figure    # slow to import, and needed for the picture only
+    tasks = list(dict.fromkeys(row['task'] for row in result['fits']))
+    figure = Figure(figsize=(13, 4.2 * max(len(tasks), 1)), dpi=130, layout='constrained')
+    image = io.BytesIO()
+    for task, axes in zip(tasks, figure.subplots(max(len(tasks), 1), 3, squeeze=False)):
+        _plot_fits(axes[0], axes[1], [row for row in result['fits'] if row['task'] == task])
+        _plot_curves(axes[2], [trial for trial in result['trials']
+                               if trial['task'] == task and trial.get('tuner') == 'steer'])
+    figure.savefig(image, format='png')
+    return image.getvalue()
+
+
+def _plot_fits(before, regions, rows: list[dict]) -> None:
+    counts = sorted({row['demos'] for row in rows}, key=lambda demos: demos or inf)
+    fewest = 10 if 10 in counts else counts[0]
+    for method in dict.fromkeys(row['method'] for row in rows):
+        mine = sorted((row for row in rows if row['method'] == method),
+                      key=lambda row: counts.index(row['demos']))
+        look = {'color': f'C{list(METHODS).index(method)}', 'label': method}
+        errors = [[abs(row['interval'][side] - row['success']) for row in mine]
+                  for side in (0, 1)]
+        aside = 0.05 * list(METHODS).index(method)
+        before.errorbar([counts.index(row['demos']) + aside for row in mine],
+                        [row['success'] for row in mine], errors, fmt='o-', capsize=3, **look)
+        for row in (row for row in mine if row['demos'] == fewest):
+            regions.plot(LEVELS, row['covered'], 'o-', **look)
+    before.set(xlabel='demonstrations', ylabel='pretrained success (95 %)', ylim=(-0.04, 1.04),
+               title=rows[0]['task'])
+    before.set_xticks(range(len(counts)), [str(demos or 'all') for demos in counts])
+    before.legend(frameon=False, fontsize='small')
+    regions.plot([0, 1], [0, 1], color='0.6', linestyle=':')
+    regions.set(xlabel='probability of the region', ylabel='held-out actions in it',
+                xlim=(0.45, 1), ylim=(0, 1.02), title=f'{fewest or "all"} demonstrations')
+
+
+def _plot_curves(axes, trials: list[dict]) -> None:
+    """Draw the mean over seeds; a curve that ended early stays where it was."""
+    counts = sorted({trial['demos'] for trial in trials}, key=lambda demos: demos or inf)
+    shown = 10 if 10 in counts else next(iter(counts), ALL)
+    trials = [trial for trial in trials if trial['demos'] == shown]
+    for method in dict.fromkeys(trial['method'] for trial in trials):
+        curves = [trial['curve'] for trial in trials if trial['method'] == method]
+        longest = max(curves, key=len)
+        axes.plot([point['episodes'] for point in longest],
+                  [statistics.mean(share(curve[min(tick, len(curve) - 1)]) for curve in curves)
+                   for tick in range(len(longest))],
+                  color=f'C{list(METHODS).index(method)}', label=method)
+    axes.axhline(GOAL, color='0.5', linewidth=0.8)
+    axes.set(xlabel='episodes on the robot', ylabel='success of the greedy policy',
+             ylim=(-0.04, 1.04), title=f'steered, {shown or "all"} demonstrations')
+
+
+def count(text: str) -> int:
+    """Return a number of demonstrations, ALL for the word; ValueError for what is neither."""
+    number = ALL if text == 'all' else int(text)
+    if number < 2 and text != 'all':
+        raise ValueError
+    return number
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options; SystemExit where they cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--full', action='store_true',
+                        help='both tasks, every method, 5, 10, 25 and all demonstrations, both '
+                        'tuners, 5 seeds, instead of puck_push, '
+                        f'{", ".join(MAIN)}, 10 demonstrations, steer, 2 seeds and short trials')
+    parser.add_argument('--pusht', type=Path, metavar='FILE',
+                        help='the human demonstrations of push_t, .npz')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
+                        help='cells at a time (default: the processors of this machine)')
+    parser.add_argument('--engine', choices=ENGINES, default='processes')
+    parser.add_argument('--run-dir', type=Path, help='results of the cells; what is there is not '
+                        'run again (default runs/posterior_fast, or _full)')
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, help='only these')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, metavar='NAME',
+                        help='only these: ' + ', '.join(METHODS))
+    parser.add_argument('--demos', nargs='+', type=count, metavar='N',
+                        help='only so many demonstrations; all: the word')
+    parser.add_argument('--tuners', nargs='*', choices=TUNERS, metavar='NAME',
+                        help='only these, or none: ' + ', '.join(TUNERS))
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='only these')
+    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
+                        '(default posterior.json in the run folder; with --full in results/)')
+    options = parser.parse_args(arguments)
+    if min(options.seeds or [0]) < 0 or options.workers < 1:
+        parser.error('--seeds: expected at least 0, --workers: at least 1')
+    chosen_tasks = options.tasks or (TASKS if options.full else ())
+    if 'push_t' in chosen_tasks and not options.pusht:
+        parser.error('--pusht: expected the file of the human demonstrations, or --tasks '
+                     'puck_push')
+    name = 'full' if options.full else 'fast'
+    options.run_dir = options.run_dir or Path('runs') / f'posterior_{name}'
+    if not options.out:
+        parts = (options.tasks, options.methods, options.demos, options.tuners, options.seeds)
+        whole = options.full and all(part is None for part in parts)
+        folder = Path(__file__).parent / 'results' if whole else options.run_dir
+        options.out = folder / 'posterior.json'
+    return options
+
+
+def told(run: CellFolder, cell: FitCell | TuneCell, workers: int) -> str:
+    """Return a line on a cell that has ended, and on what is left."""
+    if cell in run.failed:
+        return f'FAILED {cell}: {run.failed[cell]}'
+    row, means = run.found[cell], {}
+    for kind in ('fit', 'tune'):
+        seconds = [found['wall_seconds'] for other, found in run.found.items()
+                   if other.kind == kind]
+        means[kind] = statistics.mean(seconds or [row['wall_seconds']])
+    left = sum(means[other.kind] for other in run.left) / workers
+    if isinstance(cell, FitCell):
+        text = f'success {row["successes"] / row["measured"]:.2f}'
+    else:
+        text = (f'success {share(row["curve"][0]):.2f} to {share(row["final"]):.2f} in '
+                f'{row["final"]["steps"]} robot steps')
+    total = len(run.cells)
+    done = total - len(run.left)
+    return (f'{bar(done / total)} {done}/{total}  ETA {left / 60:.0f} min  {cell}: {text}, '
+            f'{row["wall_seconds"]:.0f} s')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; return 0 if every claim holds."""
+    options, line = parse(arguments), ProgressLine()
+    recorded = cache(lambda task: demonstrations(task, options.pusht))
+    try:
+        cells = plan(options)
+        run = CellFolder(options.run_dir, cells, settings(cells, recorded))
+
+        def taught(cell: FitCell | TuneCell):
+            fit = cell if isinstance(cell, FitCell) else cell.needs
+            return chosen(recorded(fit.task), fit.demos, fit.seed)
+
+        for cell in run.work(run_cell, taught, options.workers, options.engine):
+            line.show(told(run, cell, options.workers), final=True)
+    except KeyboardInterrupt:
+        print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
+        return 130
+    except (UserError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    fits, tunes = summarise(run)
+    result = {'benchmark': 'posterior', 'full': options.full,
+              'claims': check(run, fits, tunes), 'fits': fits, 'tunes': tunes,
+              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'trials': [{**named(cell), **run.found[cell]} for cell in run.cells
+                         if cell in run.found]}
+    print(show(result))
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(options.out.with_suffix('.json'), json.dumps(result) + '\n')
+        write_atomic(options.out.with_suffix('.png'), plot(result))
+    except (OSError, ValueError) as error:
+        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return 0 if not run.failed and all(claim['holds'] for claim in result['claims']) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
