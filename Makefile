@@ -7,11 +7,12 @@ SOURCES = robot_rl launch test benchmarks setup.py
 # A sourced ROS distribution would mix its rclpy and middleware with those of the venv.
 unexport PYTHONPATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: help setup test demo build lint clean
+.PHONY: help setup test demo demo-demonstrations build lint clean
 
 help:
 	@echo 'make setup   create $(VENV) with ROS 2 (rclpy), torch and mujoco from wheels'
-	@echo 'make demo    run the whole loop in simulation; ends with a report'
+	@echo 'make demo    from a simulator to a policy on a perturbed twin; ends with a report'
+	@echo 'make demo-demonstrations   the same from recordings of a scripted person'
 	@echo 'make test    colcon build, then all tests, style included'
 	@echo 'make build   colcon build into $(COLCON), then try the installed package'
 	@echo 'make lint    style only'
@@ -39,6 +40,9 @@ test: build
 
 demo: setup
 	$(VENV)/bin/robot_rl demo
+
+demo-demonstrations: setup
+	$(VENV)/bin/robot_rl demo-demonstrations
 
 # The clean shell shows what a user gets who sources nothing but the installed workspace.
 build: setup

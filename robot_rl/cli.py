@@ -10,10 +10,12 @@ import sys
 
 from robot_rl import __version__
 from robot_rl.contract import Contract, load_contract
+from robot_rl.demo_options import DemonstrationsOptions, DemoOptions, SimulatorOptions
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 
 EXAMPLES = """examples:
-  robot_rl demo                          the whole loop in simulation, ends with a report
+  robot_rl demo                          from a simulator to a policy, ends with a report
+  robot_rl demo-demonstrations           from a person's recordings to a policy, the same way
   robot_rl check config/puck_push.yaml   check a contract, show its vectors
   robot_rl report runs/today             plots and figures of what happened
   robot_rl import pusht demos.npz bags   human demonstrations as recordings
@@ -42,30 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'robot_rl {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    demo = commands.add_parser(
-        'demo', help='learn a task in simulation over the real graph, then report',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    demo.add_argument('--run-dir', type=Path, default=Path('runs/demo'),
-                      help='folder of bags, checkpoints, logs and report')
-    demo.add_argument('--contract', default='puck_push',
-                      help='task contract with a simulation section: a file or a shipped name')
-    demo.add_argument('--seed', type=_count, default=0, help='seed of everything random')
-    demo.add_argument('--gap', default='bent_tool',
-                      help='how the twin that plays the robot differs: none, mild, declared, '
-                      'bent_tool, or YAML such as "{friction: 0.5}"')
-    demo.add_argument('--sim-steps', type=_count, default=162_000,
-                      help='control steps in simulation to train explorers for')
-    demo.add_argument('--max-episodes', type=_count, default=300,
-                      help='episodes to learn from at most')
-    demo.add_argument('--minutes', type=float, default=10.0, help='minutes of learning at most')
-    demo.add_argument('--target', type=float, default=0.95,
-                      help='success rate of the last 20 episodes, and of a greedy check, '
-                      'at which learning ends')
-    demo.add_argument('--evaluation', type=_count, default=20,
-                      help='greedy episodes of each policy that is measured')
-    demo.add_argument('--no-video', dest='video', action='store_false',
-                      help='do not render the kept behaviour')
-    demo.set_defaults(run=_demo)
+    for name, options, run, text in (
+            ('demo', SimulatorOptions, _demo, 'learn a task in simulation over the real graph, '
+             'from what a simulator knows, then report'),
+            ('demo-demonstrations', DemonstrationsOptions, _demo_demonstrations,
+             'the same from what a person shows')):
+        demo = commands.add_parser(name, help=text,
+                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        _add_options(demo, options)
+        demo.set_defaults(run=run)
 
     report = commands.add_parser('report', help='write report.json and success.png of a run')
     report.add_argument('run_dir', type=Path, help='folder that holds bags/')
@@ -92,11 +79,31 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from robot_rl.demo import DemoOptions, run_demo
+def _add_options(parser: argparse.ArgumentParser, kind: type[DemoOptions]) -> None:
+    """Add an option for each field."""
+    for item in fields(kind):
+        name, text = item.name.replace('_', '-'), item.metadata['help']
+        if isinstance(item.default, bool):
+            parser.add_argument(f'--no-{name}', dest=item.name, action='store_false', help=text)
+        else:
+            parse = _count if isinstance(item.default, int) else type(item.default)
+            parser.add_argument(f'--{name}', type=parse, default=item.default, help=text)
 
-    return run_demo(DemoOptions(**{item.name: getattr(arguments, item.name)
-                                   for item in fields(DemoOptions)}))
+
+def _options(arguments: argparse.Namespace, kind: type[DemoOptions]) -> DemoOptions:
+    return kind(**{item.name: getattr(arguments, item.name) for item in fields(kind)})
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from robot_rl.demo_simulator import SimulatorDemo
+
+    return SimulatorDemo(_options(arguments, SimulatorOptions)).run()
+
+
+def _demo_demonstrations(arguments: argparse.Namespace) -> int:
+    from robot_rl.demo_demonstrations import DemonstrationsDemo
+
+    return DemonstrationsDemo(_options(arguments, DemonstrationsOptions)).run()
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -72,9 +72,9 @@ class Supervisor:
         self._patience = patience
         self._processes: dict[str, subprocess.Popen] = {}
         # Not Thread.join: a Ctrl-C in it makes Python 3.11 take a running thread for a dead one.
-        self._ended: list[threading.Event] = []
+        self._ended: dict[str, threading.Event] = {}
         self._codes: dict[str, int] = {}
-        self._stopping = threading.Event()
+        self._stopping: dict[str, threading.Event] = {}
         self._lock = threading.Lock()       # of signalling against reaping: no stale process id
         self._guard: subprocess.Popen | None = None
 
@@ -97,37 +97,50 @@ class Supervisor:
             [sys.executable, '-I', '-S', __file__, str(os.getpid()), str(grace)],
             stdin=subprocess.PIPE, bufsize=0, stdout=subprocess.DEVNULL,
             start_new_session=True)
-        for name in self._commands:
-            started, ended = threading.Event(), threading.Event()
-            self._ended.append(ended)
-            threading.Thread(target=self._keep, args=(name, started, ended), name=name,
-                             daemon=True).start()
-            started.wait()
+        for name, argv in list(self._commands.items()):
+            self.run(name, argv)
 
-    def stop(self) -> dict[str, int]:
-        """Interrupt all children, wait, terminate, wait, kill; return the exit codes."""
-        self._stopping.set()
+    def run(self, name: str, argv: list[str]) -> None:
+        """Start one more child, or one in place of that name's; return when it was started."""
+        if name in self._ended:
+            self.stop(name)
+        self._commands[name] = list(argv)
+        self._stopping[name], self._ended[name] = threading.Event(), threading.Event()
+        started = threading.Event()
+        threading.Thread(target=self._keep, name=name, daemon=True, args=(
+            name, self._stopping[name], started, self._ended[name])).start()
+        started.wait()
+
+    def stop(self, *names: str) -> dict[str, int]:
+        """Interrupt children, wait, terminate, wait, kill; return the exit codes.
+
+        Without names it stops all of them, for good.
+        """
+        chosen = names or tuple(self._ended)
+        for name in chosen:
+            self._stopping[name].set()
         try:
             for number, grace in ((signal.SIGINT, self._patience.interrupt),
                                   (signal.SIGTERM, self._patience.terminate)):
-                self._signal_all(number)
-                if self.wait(grace):
+                self._signal(chosen, number)
+                if self.wait(grace, chosen):
                     break
         finally:                    # also after a second Ctrl-C
-            self._signal_all(signal.SIGKILL)
-            self.wait()
-            if self._guard:
+            self._signal(chosen, signal.SIGKILL)
+            self.wait(names=chosen)
+            if self._guard and not names:
                 self._guard.stdin.close()
                 self._guard.wait()
                 self._guard = None
-        return dict(self._codes)
+        return {name: self._codes[name] for name in chosen if name in self._codes}
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, names: tuple[str, ...] = ()) -> bool:
         """Wait at most `timeout` s until no child runs or will be restarted; return whether so."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        for ended in self._ended:
+        waited = [self._ended[name] for name in names or self._ended]
+        for ended in waited:
             ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return all(ended.is_set() for ended in self._ended)
+        return all(ended.is_set() for ended in waited)
 
     def pids(self) -> dict[str, int]:
         """Return the process ids of the children that run."""
@@ -147,23 +160,24 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self._log_folder / f'{name}.log'
 
-    def _keep(self, name: str, started: threading.Event, ended: threading.Event) -> None:
+    def _keep(self, name: str, stopping: threading.Event, started: threading.Event,
+              ended: threading.Event) -> None:
         """Run one child until it is to stay down; the body of its thread."""
         restarts = 0
         try:
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 begin = time.monotonic()
-                code = self._codes[name] = self._run(name, started)
+                code = self._codes[name] = self._run(name, stopping, started)
                 if time.monotonic() - begin > self._patience.healthy_after:
                     restarts = 0
-                if self._stopping.is_set():
+                if stopping.is_set():
                     return
                 delay = self._restart_delay(code, restarts)
                 self._on_exit(Exit(name, code, self.log_tail(name), delay))
                 if delay is None:
                     return
                 restarts += 1
-                self._stopping.wait(delay)
+                stopping.wait(delay)
         finally:
             started.set()
             ended.set()
@@ -174,10 +188,10 @@ class Supervisor:
             return None
         return min(patience.first_delay * 2 ** restarts, patience.longest_delay)
 
-    def _run(self, name: str, started: threading.Event) -> int:
+    def _run(self, name: str, stopping: threading.Event, started: threading.Event) -> int:
         """Start one child, wait for its end, end what it left in its group; return its code."""
         with self._log(name).open('ab') as log, self._lock:
-            if self._stopping.is_set():
+            if stopping.is_set():
                 return -signal.SIGINT
             process = subprocess.Popen(
                 ['/bin/sh', '-c', WAIT_FOR_GO, name, *self._commands[name]], env=self._env,
@@ -195,10 +209,10 @@ class Supervisor:
             self._tell(self._guard, f'-{process.pid}\n')
             return process.wait()
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal(self, names: tuple[str, ...], number: signal.Signals) -> None:
         with self._lock:
-            for process in self._processes.values():
-                _signal_group(process.pid, number)
+            for name in set(names) & set(self._processes):
+                _signal_group(self._processes[name].pid, number)
 
     @staticmethod
     def _tell(process: subprocess.Popen, text: str) -> None:

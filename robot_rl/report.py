@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import json
-from math import sqrt
 from pathlib import Path
 
 from robot_rl.contract import Contract, load_contract
@@ -16,18 +15,25 @@ from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Step
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
+from robot_rl.intervals import wilson
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
+from robot_rl.report_demonstrators import COLORS, demonstrators, names, OTHER, plot_calibration
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
 WINDOW = 20             # training episodes behind each point of the success curve
-Z95 = 1.959964          # normal quantile of a two-sided 95 % interval
 REPORT = 'report.json'
 EXPLORERS = 'explorers.safetensors'     # below explorers/ of the run, where there are any
-POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal'}     # that may be kept
+# Folders of bags below a run. What is in the first two the learner never took from the robot.
+DEMONSTRATIONS, MEASURED, BAGS = FOLDERS = 'demonstrations', 'measured', 'bags'
+POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal',     # that may be kept
+            'demonstrator': 'demonstrator'}
+BASE = ('base_success', 'base_success_low', 'base_success_high', 'base_episodes')
 CURVES = {'online': ('while learning', 'tab:blue'), 'explorers': ('explorers', 'tab:green')}
 MARKS = {'evaluate': ('evaluation, greedy', 'o', 'tab:orange'),
-         'transfer': ('sim-optimal policy, greedy', 's', 'tab:red')}
+         'transfer': ('sim-optimal policy, greedy', 's', 'tab:red'),
+         'scripted': ('the person', '*', 'tab:gray'),
+         'demonstrate': ('demonstrator, sampled', 'D', OTHER)}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Episode:
     outcome: str
     steps: int
     dropped: int
+    folder: str = BAGS          # one of FOLDERS
+
+    @property
+    def learned_from(self) -> bool:
+        """Whether the learner took it for experience."""
+        return self.folder == BAGS and self.mode in SOURCES
 
     @property
     def success(self) -> bool:
@@ -48,23 +60,25 @@ class Episode:
 
 
 def write_report(run_dir: Path) -> dict:
-    """Write report.json and success.png into a run's folder; return the report."""
+    """Write report.json and the pictures into a run's folder; return the report."""
     report, episodes = build_report(run_dir)
     write_atomic(run_dir / REPORT, json.dumps(report, indent=2) + '\n')
-    plot_success(episodes, run_dir / 'success.png', report['task'] or '', report['kept'])
+    plot_success(episodes, run_dir / 'success.png', report['task'] or '', report['kept'],
+                 names(report['demonstrators']))
+    plot_calibration(report['demonstrators'], run_dir / 'calibration.png')
     return report
 
 
 def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
     """Return the report and the episodes it counts, or raise UserError."""
-    root = run_dir / 'bags'
-    if not root.is_dir():
-        raise UserError(f'{run_dir}: not the folder of a run, it has no bags/; name the folder '
+    roots = [run_dir / name for name in FOLDERS if (run_dir / name).is_dir()]
+    if not roots:
+        raise UserError(f'{run_dir}: not the folder of a run, it has no {BAGS}/; name the folder '
                         'given as run_dir')
     run = read_run(run_dir)
     contract = _contract(run, run_dir)
     episodes, recorded, unreadable, covered = [], 0, [], RobotCoverage(contract)
-    for folder in find_bags(root):
+    for folder in (bag for root in roots for bag in find_bags(root)):
         try:
             transitions, episode = bag_transitions(folder, contract), _episode(read_info(folder))
             if not episode.mode:        # interrupted: only its steps tell
@@ -77,6 +91,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         if len(transitions):
             covered.add(transitions.next_observation, episode.mode == 'explore')
     learner, server = run.get('sac_learner', {}), run.get('policy_server', {})
+    shown = [(one.policy_version, one.success) for one in episodes if one.mode == 'demonstrate']
     first, final = _evaluations(episodes, run.get('evaluation', EVALUATION))
     steps = sum(episode.steps for episode in episodes)
     return {
@@ -87,12 +102,17 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'evaluation_episodes': [len(first), len(final)],
         'success_sim_optimal': _share([one for one in episodes if one.mode == 'transfer']),
         'success_explorers': _share([one for one in episodes if one.mode == 'explore']),
+        'demonstrators': demonstrators(run_dir, contract, shown),
+        'base': _base(learner),
+        'target': run.get('target'),
+        'reached': run.get('reached'),
         'kept': _kept(run),
         'episodes': len(episodes),
-        'episodes_learned_from': sum(episode.mode in SOURCES for episode in episodes),
+        'episodes_learned_from': sum(episode.learned_from for episode in episodes),
         'robot_steps': steps,
         'robot_seconds': round(steps / contract.control_rate, 3),
         'wall_seconds': run.get('wall_seconds'),
+        'seconds': run.get('seconds'),
         'updates': learner.get('updates'),
         'transitions_recorded': recorded,
         'bags_unreadable': unreadable,
@@ -125,23 +145,13 @@ def read_run(run_dir: Path) -> dict:
     return run
 
 
-def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a success rate (Wilson 1927)."""
-    if not count:
-        return 0.0, 1.0
-    rate, z2 = successes / count, Z95 ** 2
-    centre = (rate + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z95 * sqrt(rate * (1 - rate) / count + z2 / (4 * count ** 2)) / (1 + z2 / count)
-    # It holds the rate; in floats it could miss it by one bit at 0 and 1.
-    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
-
-
-def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | None = None
-                 ) -> None:
-    """Draw success against robot steps: curves of what was learned from, marks of what was not.
+def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | None = None,
+                 fits: dict[int, str] | None = None) -> None:
+    """Draw success against robot steps: curves of learning, marks of what was measured.
 
     A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
-    of the episodes that a policy had between two that were learned from.
+    of the episodes that a policy had between two of a curve. `fits` names demonstrators by their
+    version.
     """
     from matplotlib.figure import Figure     # slow to import, and needed for the picture only
 
@@ -153,18 +163,20 @@ def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | No
     for episode in episodes:
         steps += episode.steps
         point = (steps, episode.success)
-        if episode.mode in SOURCES:
+        if episode.mode in MARKS:
+            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
+        elif episode.mode in SOURCES:
             learned += 1
             curves[SOURCES[episode.mode]].append(point)
-        elif episode.mode in MARKS:
-            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
     for source, (name, color) in CURVES.items():
         _draw_curve(axes, curves[source], f'{name}, last {WINDOW} episodes', color)
     named: set[str] = set()
-    for (mode, _, _), group in groups.items():
+    for (mode, version, _), group in groups.items():
         name, marker, color = MARKS[mode]
-        _draw_mark(axes, group, None if mode in named else name, marker, color)
-        named.add(mode)
+        if mode == 'demonstrate' and version in (fits or {}):
+            name, color = f'{fits[version]}, sampled', COLORS.get(fits[version], color)
+        _draw_mark(axes, group, None if name in named else name, marker, color)
+        named.add(name)
     title = f'{task}: success on the robot'
     if kept:
         title += f'\nkept: the {POLICIES[kept["policy"]]} policy'
@@ -198,6 +210,7 @@ def _draw_mark(axes, group: list[tuple[int, bool]], label: str | None, marker: s
 
 
 def _episode(info: BagInfo) -> Episode:
+    """Return what a bag says of itself."""
     data = info.custom_data
 
     def number(key: str, default: int) -> int:
@@ -208,7 +221,7 @@ def _episode(info: BagInfo) -> Episode:
 
     return Episode(info.folder.name, data.get('mode', ''), number('policy_version', -1),
                    data.get('outcome', 'incomplete'), number('transitions', 0),
-                   number('dropped', 0))
+                   number('dropped', 0), info.folder.parent.name)
 
 
 def _mode(steps: list[Step]) -> str:
@@ -223,6 +236,14 @@ def _evaluations(episodes: list[Episode], count: int) -> tuple[list[Episode], li
     last = evaluated[-1].policy_version if evaluated else 0
     final = [episode for episode in evaluated if episode.policy_version == last > 0]
     return first[:count], final[-count:]
+
+
+def _base(learner: dict) -> dict[str, float] | None:
+    """Return how often what was steered succeeded before the first update, if it was measured."""
+    try:
+        return {key: float(learner[key]) for key in BASE}
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _kept(run: dict) -> dict | None:

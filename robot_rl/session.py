@@ -18,22 +18,28 @@ from robot_rl.progress import ProgressLine
 READY_TIMEOUT = 60.0        # s for the graph to come up
 EPISODE_TIMEOUT = 60.0      # s for an episode
 SETTLE_TIMEOUT = 60.0       # s for the learner to hold all that was recorded
+SLOWEST_UPDATE = 0.1        # s, besides, for each update that it owes
 STATUS_AGE = 2.5            # s after which every node has reported again
+LAST_WORDS = 0.3            # s in which what a stopped node has said arrives
 
 
 class Session:
     """A running graph, and what was asked of it. `line(phase)` describes its progress."""
 
     def __init__(self, specs: tuple[NodeSpec, ...], run_dir: Path, line: Callable[[str], str]):
-        self._specs, self._run_dir, self._line = specs, run_dir, line
+        self._specs = {spec.name: spec for spec in specs}
+        self._run_dir, self._line = run_dir, line
         self._progress = ProgressLine()
         self._exits: list[Exit] = []
         self._asked: Callable[[], None] | None = None   # of the policy server, until it is done
-        self._server_lost = False
+        self._shaken = False                            # it may have forgotten or given up
+        self._stale = 0.0                               # until then its status may be an old one
         self._supervisor: Supervisor | None = None
         self.operator = None
         self.ends: list[tuple[str, bool]] = []          # (mode, success) of every episode
+        self._followed = '', 0                          # mode, and episodes of it before
         self.kept: dict[str, str] = {}                  # figures of the last evaluate_and_keep
+        self.seconds: dict[str, float] = {}             # of waiting, by phase
 
     def start(self) -> None:
         """Start the graph and wait until every node has said how it is."""
@@ -44,13 +50,26 @@ class Session:
         from robot_rl.ros.operator import Operator
 
         self._supervisor = Supervisor(
-            {spec.name: command(spec) for spec in self._specs}, self._run_dir / 'logs',
+            {name: command(spec) for name, spec in self._specs.items()}, self._run_dir / 'logs',
             respawn=True, on_exit=self._exits.append)
         self._supervisor.start()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.operator = Operator(self._on_event)
         self.wait('start', lambda: len(self.operator.status) == len(self._specs)
-                  and self.operator.actor != b'' and self.idle(), READY_TIMEOUT)
+                  and self.idle(), READY_TIMEOUT)
+        if 'sac_learner' in self._specs:
+            self.wait('start', lambda: self.operator.actor != b'', READY_TIMEOUT)
+
+    def use(self, spec: NodeSpec) -> None:
+        """Start one more node, or one in place of the node of that name; wait until it is up."""
+        operator = self.operator
+        if spec.name in self._specs:
+            self._supervisor.stop(spec.name)
+            operator.until(lambda: False, LAST_WORDS)       # of the node that was stopped
+            operator.status.pop(spec.name, None)
+        self._specs[spec.name] = spec
+        self._supervisor.run(spec.name, command(spec))
+        self.wait('start', lambda: spec.name in operator.status, READY_TIMEOUT)
 
     def close(self) -> None:
         """Stop the graph; every bag and a last checkpoint are complete afterwards."""
@@ -66,24 +85,33 @@ class Session:
         """Return how the episodes of these modes ended, oldest first."""
         return [success for mode, success in self.ends if mode in modes]
 
+    @property
+    def results(self) -> list[bool]:
+        """How the episodes ended that were asked for last, in their mode, oldest first."""
+        mode, already = self._followed
+        return self.successes(mode)[already:]
+
+    def _follow(self, mode: str) -> None:
+        self._followed = mode, len(self.successes(mode))
+
     def idle(self) -> bool:
         """Tell whether the policy server has nothing to do."""
         return self.operator.status.get('policy_server', {}).get('text', '').endswith('idle')
 
     def run(self, phase: str, mode: str, count: int) -> float:
-        """Run so many episodes of a mode; return the share that succeeded."""
-        already = len(self.successes(mode))
-
-        def left() -> int:
-            return already + count - len(self.successes(mode))
-
-        self.ask(lambda: self._episodes(mode, max(1, left())))
-        self.wait(phase, lambda: left() <= 0 and self.idle(), count * EPISODE_TIMEOUT)
+        """Run so many episodes of a mode; return the share that succeeded, 0 of none."""
+        self._follow(mode)
+        if not count:
+            return 0.0
+        self.ask(lambda: self._episodes(mode, max(1, count - len(self.results))))
+        self.wait(phase, lambda: len(self.results) >= count and self.idle(),
+                  count * EPISODE_TIMEOUT)
         self._asked = None
-        return sum(self.successes(mode)[already:]) / count
+        return sum(self.results) / count
 
     def run_until(self, phase: str, mode: str, done: Callable[[], bool]) -> None:
         """Run episodes of a mode until a condition holds, and let the last one end."""
+        self._follow(mode)
         self.ask(lambda: self._episodes(mode, 0))
         self.wait(phase, done)
         self._asked = None
@@ -91,8 +119,9 @@ class Session:
         self.wait('last episode', self.idle, EPISODE_TIMEOUT)
 
     def keep_better(self, phase: str, count: int) -> dict[str, str]:
-        """Have the learned and the sim-optimal policy evaluated; return what was kept and why."""
+        """Have the learned policy and its rival evaluated; return what was kept and why."""
         self.kept = {}
+        self._follow('evaluate')
         self.operator.configure('policy_server', evaluation_episodes=count)
         self.ask(lambda: self.operator.trigger('policy_server/evaluate_and_keep'))
         self.wait(phase, lambda: self.kept and self.idle(), 2 * count * EPISODE_TIMEOUT)
@@ -105,30 +134,42 @@ class Session:
 
     def ask(self, request: Callable[[], None]) -> None:
         """Make a request of the policy server, and again if it dies before the work is done."""
-        self._asked = request
-        request()
+        self._asked, self._shaken = request, False
+        self._ask()
 
-    def settle(self, phase: str) -> None:
-        """Wait until the learner holds and has used all that was recorded."""
+    def _ask(self) -> None:
+        self._asked()
+        self._stale = time.monotonic() + STATUS_AGE
+
+    def settle(self, phase: str, trained: bool = False) -> None:
+        """Wait until all is on disk and the learner, if there is one, holds it or even used it."""
         since, operator = time.monotonic(), self.operator
 
         def settled() -> bool:
             recorder = operator.status.get('data_recorder', {})
             published = operator.number('data_recorder', 'published')
-            return (time.monotonic() - since > STATUS_AGE and not recorder.get('bag')
-                    and published == operator.number('sac_learner', 'episodes_received')
-                    and operator.number('sac_learner', 'owed') == 0)
+            received = 'sac_learner' not in self._specs or published == operator.number(
+                'sac_learner', 'episodes_received')
+            owed = operator.number('sac_learner', 'owed') if trained else 0
+            return (time.monotonic() - since > STATUS_AGE and recorder.get('bag') == ''
+                    and received and owed == 0)
 
-        self.wait(phase, settled, SETTLE_TIMEOUT)
+        work = SLOWEST_UPDATE * operator.number('sac_learner', 'owed') * trained
+        self.wait(phase, settled, SETTLE_TIMEOUT + work)
 
     def wait(self, phase: str, condition: Callable[[], bool], timeout: float = float('inf')
              ) -> None:
         """Show progress until the condition holds; raise UserError after `timeout` s."""
         def look():
-            self._follow_exits()
+            self._follow_exits(condition)
             self._progress.show(self._line(phase))
 
-        if not self.operator.until(condition, timeout, look):
+        began = time.monotonic()
+        try:
+            done = self.operator.until(condition, timeout, look)
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - began
+        if not done:
             raise UserError(f'{phase}: not done after {timeout:g} s; see the logs in '
                             f'{self._run_dir / "logs"}')
         self._progress.show(self._line(phase), final=True)
@@ -139,8 +180,11 @@ class Session:
         elif kind == 'kept':
             self.kept = values
 
-    def _follow_exits(self) -> None:
-        """Tell of nodes that died, and ask the policy server again for what it forgot."""
+    def _follow_exits(self, done: Callable[[], bool]) -> None:
+        """Tell of nodes that died, and ask the policy server again for what is not done.
+
+        It forgets what it was asked for when it dies, and gives up when the robot does not reset.
+        """
         while self._exits:
             report = self._exits.pop(0)
             self._progress.end()
@@ -150,15 +194,17 @@ class Session:
             if report.restart_in is None:
                 raise UserError(f'{report.name} ended with code {report.code}')
             self.operator.status.pop(report.name, None)
-            self._server_lost = self._server_lost or report.name == 'policy_server'
-        if self._server_lost and self.idle() and self._has_policies():
-            self._server_lost = False
-            if self._asked:
-                self._asked()
+            if report.name in ('policy_server', 'sim_bridge'):
+                self._shaken, self._stale = True, time.monotonic() + STATUS_AGE
+        if (self._shaken and self._asked and time.monotonic() > self._stale and self.idle()
+                and self._has_policies() and not done()):
+            self._ask()
 
     def _has_policies(self) -> bool:
         """Tell whether the policy server has received what the other nodes have latched."""
-        server = self.operator.status['policy_server']
-        return server.get('newest_policy') != '-1' and (
-            server.get('sim_optimal') != '-1'
-            or self.operator.status.get('sim_bridge', {}).get('training') != 'done')
+        status = self.operator.status
+        latched = {'newest_policy': self.operator.actor != b'',
+                   'sim_optimal': status.get('sim_bridge', {}).get('training') == 'done',
+                   'demonstrator': status.get('demo_ingest', {}).get('fit') == 'done'}
+        return not any(there and status['policy_server'].get(name) == '-1'
+                       for name, there in latched.items())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 import subprocess
 import sys
 
@@ -92,11 +93,29 @@ def test_an_interrupt_ends_with_130(monkeypatch):
 
 
 @pytest.mark.parametrize('argv', [[], ['nonsense'], ['check'], ['demo', '--seed', '-1'],
-                                  ['demo', '--seed', 'x'], ['demo', '--max-episodes', '1.5']])
+                                  ['demo', '--seed', 'x'], ['demo', '--members', '3'],
+                                  ['demo', '--max-episodes', '1.5']])
 def test_a_wrong_command_line_is_bad_input(capsys, argv):
     with pytest.raises(SystemExit) as ended:
         main(argv)
     assert ended.value.code == 2 and 'usage: robot_rl' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('command', 'module', 'kind', 'gap'), [
+    ('demo', 'demo_simulator', 'SimulatorDemo', 'bent_tool'),
+    ('demo-demonstrations', 'demo_demonstrations', 'DemonstrationsDemo', 'mild')])
+def test_the_options_of_a_demo_reach_it(monkeypatch, tmp_path, command, module, kind, gap):
+    asked = []
+    monkeypatch.setattr(f'robot_rl.{module}.{kind}.__init__',
+                        lambda demo, options: asked.append(options))
+    monkeypatch.setattr(f'robot_rl.{module}.{kind}.run', lambda demo: 7)
+    assert main([command]) == 7
+    assert main([command, '--run-dir', str(tmp_path), '--target', '0.5', '--no-video',
+                 '--seed', '3']) == 7
+    default, given = asked
+    assert (default.contract, default.gap, default.video, default.seed) == (
+        'puck_push', gap, True, 0)
+    assert given == replace(default, run_dir=tmp_path, target=0.5, video=False, seed=3)
 
 
 def test_version(capsys):

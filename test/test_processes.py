@@ -139,6 +139,30 @@ def test_one_death_leaves_the_other_children_alone(tmp_path, fifo):
             assert list(supervisor.pids()) == ['long']
 
 
+def test_a_child_is_replaced_by_one_with_another_command(tmp_path, fifo):
+    reports = []
+    with Supervisor({'node': waiting(fifo)}, tmp_path, respawn=True, on_exit=reports.append,
+                    patience=QUICK) as supervisor:
+        with fifo.open() as file:
+            assert file.readline() == 'up\n'
+            supervisor.run('node', python('print("another")'))
+            assert file.read() == ''
+        assert supervisor.wait(30)
+    assert [report.code for report in reports] == [0]       # that it was replaced is no death
+    assert (tmp_path / 'node.log').read_text().endswith('another\n')
+
+
+def test_one_more_child_joins_those_that_run(tmp_path, fifo):
+    with Supervisor({'first': waiting(fifo)}, tmp_path, patience=QUICK) as supervisor:
+        with fifo.open() as file:
+            assert file.readline() == 'up\n'
+            supervisor.run('second', waiting(fifo))
+            assert file.readline() == 'up\n'
+            assert set(supervisor.pids()) == {'first', 'second'}
+            assert set(supervisor.stop()) == {'first', 'second'}
+            assert file.read() == ''
+
+
 def test_what_a_dead_child_started_dies_with_it(tmp_path, fifo):
     script = ('import subprocess, sys\n'
               'subprocess.Popen(sys.argv[1:])\n'

@@ -16,7 +16,7 @@ from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
 from robot_rl.errors import UserError
 from robot_rl.learning.coverage import Coverage
 from robot_rl.learning.policy import decode_explorers
-from robot_rl.report import build_report, Episode, plot_success, wilson, write_report
+from robot_rl.report import BASE, build_report, Episode, plot_success, wilson, write_report
 
 REACH = load_contract('reach')
 PNG = b'\x89PNG\r\n\x1a\n'
@@ -39,10 +39,10 @@ def episode_steps(number: int, count: int, mode: Mode, version: int, success: bo
             for index in range(count + 1)]
 
 
-def record(run_dir, *episodes, contract: Contract = REACH):
+def record(run_dir, *episodes, contract: Contract = REACH, folder: str = 'bags'):
     """Record episodes (actions, mode, version, success) as the recorder does."""
     topic = Topic('/policy_server/steps', STEPS_TYPE)
-    recorder = EpisodeRecorder(run_dir / 'bags', contract, [topic], RecorderSettings(settle=0.0),
+    recorder = EpisodeRecorder(run_dir / folder, contract, [topic], RecorderSettings(settle=0.0),
                                topic.name, lambda episode: None, lambda kind, values: None)
     for number, episode in enumerate(episodes, start=1):
         for step in episode_steps(number, *episode):
@@ -87,7 +87,7 @@ def test_what_a_run_did_not_say_is_null(tmp_path):
     report, _ = build_report(record(tmp_path, (3, Mode.LEARN, 0, False)))
     assert {key for key, value in report.items() if value is None} == {
         'seed', 'success_first', 'success_final', 'success_sim_optimal', 'success_explorers',
-        'kept', 'coverage', 'wall_seconds', 'updates',
+        'base', 'target', 'reached', 'kept', 'coverage', 'wall_seconds', 'seconds', 'updates',
         'transitions_received', 'transitions_trained_on', 'policy_swaps', 'ended', 'video', 'gap',
         'versions'}
 
@@ -117,8 +117,39 @@ def test_the_newest_evaluation_is_the_final_one_whatever_its_version_counts(tmp_
     assert (report['success_final'], report['evaluation_episodes']) == (1.0, [0, 1])
 
 
+def test_episodes_that_the_learner_never_saw_are_counted_and_not_as_its_own(tmp_path):
+    record(tmp_path, (3, Mode.SCRIPTED, -1, True), folder='demonstrations')
+    record(tmp_path, (4, Mode.DEMONSTRATE, 1, False), folder='measured')
+    report, episodes = build_report(record(tmp_path, (5, Mode.LEARN, 0, True)))
+    assert [(episode.folder, episode.steps) for episode in episodes] == [
+        ('demonstrations', 3), ('measured', 4), ('bags', 5)]
+    assert (report['episodes'], report['episodes_learned_from'], report['robot_steps']) == (
+        3, 1, 12)
+
+
+def test_a_run_that_ended_before_anything_was_learned_has_a_report(tmp_path):
+    record(tmp_path, (3, Mode.SCRIPTED, -1, True), folder='demonstrations')
+    assert write_report(tmp_path)['episodes'] == 1
+    assert (tmp_path / 'success.png').read_bytes().startswith(PNG)
+
+
+def test_how_the_steered_policy_did_before_learning_is_taken_over(tmp_path):
+    record(tmp_path, *RUN)
+    base = {'base_success': '0.25', 'base_success_low': '0.1', 'base_success_high': '0.5',
+            'base_episodes': 12}
+    (tmp_path / 'run.json').write_text(json.dumps({
+        'sac_learner': base, 'reached': {'episodes': 40}, 'target': 0.9}))
+    report, _ = build_report(tmp_path)
+    assert report['base'] == {'base_success': 0.25, 'base_success_low': 0.1,
+                              'base_success_high': 0.5, 'base_episodes': 12.0}
+    assert (report['reached'], report['target']) == ({'episodes': 40}, 0.9)
+    (tmp_path / 'run.json').write_text(json.dumps({'sac_learner': {**base, BASE[0]: 'x'}}))
+    assert build_report(tmp_path)[0]['base'] is None
+
+
 @pytest.mark.parametrize('kept', [
-    {'policy': 'learned', 'learned_successes': 19}, {'policy': 'sim_optimal'}])
+    {'policy': 'learned', 'learned_successes': 19}, {'policy': 'sim_optimal'},
+    {'policy': 'demonstrator'}])
 def test_what_was_kept_is_taken_over(tmp_path, kept):
     record(tmp_path, *RUN)
     (tmp_path / 'run.json').write_text(json.dumps({'kept': kept}))
@@ -258,3 +289,18 @@ def test_a_picture_is_drawn_of_any_number_of_equal_outcomes(tmp_path, count, out
                                       ('transfer', 9)) for number in range(count)]
     plot_success(episodes, tmp_path / 'success.png', 'reach')
     assert width_and_height(tmp_path / 'success.png') == (1050, 630)
+
+
+def test_a_picture_names_each_demonstrator(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    drawn = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, path, **_: (
+        drawn.append(figure), path.write_bytes(b'')))
+    episodes = [Episode(str(number), mode, version, 'success', 5, 0)
+                for number, (mode, version) in enumerate((
+                    ('scripted', -1), ('demonstrate', 1), ('demonstrate', 2), ('learn', 0),
+                    ('demonstrate', 2), ('demonstrate', 3)))]
+    plot_success(episodes, tmp_path / 'success.png', 'reach', fits={1: 'BC', 2: 'posterior'})
+    legend = drawn[0].axes[0].get_legend_handles_labels()[1]
+    assert sorted(legend) == ['BC, sampled', 'demonstrator, sampled', 'posterior, sampled',
+                              'the person', 'while learning, last 20 episodes']

@@ -30,10 +30,13 @@ PAUSE_MS = 800                      # on the last frame of each episode
 TIMEOUT = 180.0                     # s for one backend
 
 
-def render_episode(contract: Contract, gap: Gap, policy: Callable, path: Path, seed: int,
-                   episodes: int = 2) -> str:
-    """Write a GIF of `policy(observation (n,)) -> action (m,)`; return '' or why there is none."""
-    poses, ends, period = _record(Twin(contract, gap, seed), policy, episodes)
+def render_episode(contract: Contract, gap: Gap, begin: Callable[[], Callable], path: Path,
+                   seed: int, episodes: int = 2) -> str:
+    """Write a GIF of a policy; return '' or why there is none.
+
+    `begin()` is called for each episode and returns `act(observation (n,)) -> action (m,)`.
+    """
+    poses, ends, period = _record(Twin(contract, gap, seed), begin, episodes)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
@@ -49,15 +52,16 @@ def render_episode(contract: Contract, gap: Gap, policy: Callable, path: Path, s
     return 'no picture could be drawn; ' + '; '.join(reasons)
 
 
-def _record(twin: Twin, policy: Callable, episodes: int):
+def _record(twin: Twin, begin: Callable[[], Callable], episodes: int):
     """Return joint positions (frames, nq), whether each ends an episode, and seconds between."""
     poses, ends = [], []
     for _ in range(episodes):
         twin.reset()
+        act = begin()
         episode = [twin.data.qpos.copy()]
         for _ in range(twin.contract.episode.horizon):
             observation = twin.observation()
-            action = policy(observation)
+            action = act(observation)
             try:
                 twin.step(action)
             except Diverged:

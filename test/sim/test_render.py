@@ -16,8 +16,8 @@ from robot_rl.tasks import reach
 REACH = load_contract(str(Path(__file__).resolve().parents[2] / 'config' / 'reach.yaml'))
 
 
-def still(observation) -> np.ndarray:
-    return np.zeros(2)
+def still():
+    return lambda observation: np.zeros(2)
 
 
 def short(horizon: int):
@@ -27,7 +27,8 @@ def short(horizon: int):
 def test_an_episode_becomes_an_animated_gif(tmp_path):
     image = pytest.importorskip('PIL.Image')
     path = tmp_path / 'new' / 'reach.gif'
-    reason = render.render_episode(short(4), Gap(), lambda _: np.ones(2), path, seed=0, episodes=1)
+    reason = render.render_episode(short(4), Gap(), lambda: lambda _: np.ones(2),
+                                   path, seed=0, episodes=1)
     if reason:
         pytest.skip(reason)
     with image.open(path) as picture:
@@ -52,6 +53,6 @@ def test_long_runs_are_thinned_to_a_bounded_number_of_frames():
 
 def test_a_finished_episode_ends_its_recording():
     rng = np.random.default_rng(0)
-    poses, ends, _ = render._record(
-        Twin(REACH), lambda values: reach.scripted_action(REACH.layout.view(values), rng), 1)
+    poses, ends, _ = render._record(Twin(REACH), lambda: lambda values: reach.scripted_action(
+        REACH.layout.view(values), rng), 1)
     assert len(poses) < REACH.episode.horizon and ends[-1]

@@ -1,0 +1,100 @@
+"""What an operator's session waits for, and when it asks again; test/system runs whole graphs."""
+
+from __future__ import annotations
+
+import pytest
+from robot_rl import session as sessions
+from robot_rl.bringup import NodeSpec
+from robot_rl.errors import UserError
+from robot_rl.processes import Exit
+from robot_rl.session import Session
+
+IDLE, RUNNING = 'learn: idle', 'learn: running'
+
+
+class Heard:
+    """Stands for the operator: what the nodes have said does not change while it is waited for."""
+
+    def __init__(self, **status: dict[str, str]):
+        self.status = {'policy_server': {'text': IDLE}, 'data_recorder': {'bag': ''}, **status}
+        self.actor = b''
+
+    def number(self, node: str, key: str) -> int:
+        return int(self.status.get(node, {}).get(key, '0'))
+
+    def until(self, condition, timeout, meanwhile) -> bool:
+        for _ in range(3):
+            if condition():
+                return True
+            meanwhile()
+        return False
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    """Return the session of a graph that has a learner; its nodes are what the test says."""
+    monkeypatch.setattr(sessions, 'STATUS_AGE', -1.0)
+    session = Session((NodeSpec('sac_learner', 'sac_learner', '', {}, (), ''),), tmp_path,
+                      lambda phase: phase)
+    session.operator = Heard()
+    return session
+
+
+def die(session: Session, name: str) -> None:
+    session._exits.append(Exit(name, -9, '', 1.0))
+
+
+def test_settling_waits_until_the_learner_holds_what_was_recorded(session):
+    session.operator = Heard(data_recorder={'bag': '', 'published': '3'},
+                             sac_learner={'episodes_received': '2'})
+    with pytest.raises(UserError, match='last bags'):
+        session.settle('last bags')
+    session.operator.status['sac_learner']['episodes_received'] = '3'
+    session.settle('last bags')
+
+
+def test_settling_waits_for_owed_updates_only_where_they_are_made(session):
+    session.operator = Heard(sac_learner={'owed': '7'})
+    session.settle('last bags')
+    with pytest.raises(UserError, match='last updates'):
+        session.settle('last updates', trained=True)
+
+
+@pytest.mark.parametrize('name', ['policy_server', 'sim_bridge'])
+def test_what_is_not_done_is_asked_for_again_when_a_node_of_the_robot_died(session, name):
+    asked = []
+    session.ask(lambda: asked.append(name))
+    session.wait('run', lambda: len(asked) == 1)
+    die(session, name)
+    session.operator.status['policy_server']['text'] = RUNNING
+    assert len(asked) == 1
+    session.operator.until(lambda: False, 0.0, lambda: session._follow_exits(lambda: False))
+    assert len(asked) == 1      # it goes on by itself, or has not said anything yet
+    session.operator.status['policy_server'] = {'text': IDLE}
+    session.wait('run', lambda: len(asked) == 2)
+
+
+def test_what_is_done_is_not_asked_for_again(session):
+    asked = []
+    session.ask(lambda: asked.append(1))
+    die(session, 'sim_bridge')
+    session._follow_exits(lambda: True)
+    assert asked == [1]
+
+
+def test_the_policy_server_is_asked_again_once_it_has_the_demonstrator_again(session):
+    asked = []
+    session.operator.status['demo_ingest'] = {'fit': 'done'}
+    session.ask(lambda: asked.append(1))
+    die(session, 'policy_server')
+    session._follow_exits(lambda: False)
+    for version, count in (('-1', 1), ('2', 2)):
+        session.operator.status['policy_server'] = {'text': IDLE, 'demonstrator': version}
+        session._follow_exits(lambda: False)
+        assert len(asked) == count
+
+
+def test_a_node_that_stays_down_ends_the_session(session):
+    session._exits.append(Exit('sac_learner', 2, 'bad parameter', None))
+    with pytest.raises(UserError, match='sac_learner ended with code 2'):
+        session.wait('learn', lambda: False)
