@@ -62,7 +62,7 @@ METHODS = {
     'postbc_alpha_1': FitConfig(alpha=1.0),                 # as published
     'postbc_members_3': FitConfig(members=3),
 }
-SAC = SacConfig(width=128)
+SAC = SacConfig(width=128, target_rate=0.02)   # fast: there are few updates in so few episodes
 START = {'start_transitions': 500, 'critic_warmup': 1000}
 TUNERS = {
     'steer': FineTuning('learn', config=LearnerConfig(method='steer', **START)),

@@ -117,7 +117,7 @@ def test_a_checkpoint_with_other_settings_ends_the_learner_with_file_and_key(
     assert (code, str(path) in one_line(output)) == (2, True)
 
 
-@pytest.mark.parametrize('made, said', [(False, 'no such folder'), (True, 'found none')])
+@pytest.mark.parametrize('made, said', [(False, 'no such file or folder'), (True, 'no bag in it')])
 def test_demo_bags_that_are_none_end_the_learner_with_their_folder(refuse, tmp_path, made, said):
     folder = tmp_path / 'demos'
     if made:
