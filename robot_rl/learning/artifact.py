@@ -40,6 +40,22 @@ class Normalizer:
         return {f'{name}.mean': self.mean, f'{name}.std': self.std}
 
 
+class Manifested:
+    """What the manifest of a policy says of it."""
+
+    manifest: dict
+
+    @property
+    def version(self) -> int:
+        """Counts up with the learner's updates; the fits of a demonstrator not steered."""
+        return self.manifest['version']
+
+    @property
+    def learned_stamp(self) -> int:
+        """Stamp in ns of the last robot step that went into it, 0 where none did."""
+        return self.manifest['provenance'].get('learned_stamp', 0)
+
+
 def forward(layers: Layers, values: np.ndarray) -> np.ndarray:
     """Return the output of the network for inputs (..., in)."""
     for weight, bias in layers[:-1]:

@@ -18,8 +18,8 @@ import numpy as np
 from robot_rl.bundle import pack
 from robot_rl.contract import Contract
 from robot_rl.learning.artifact import (array_of, forward, layer_arrays, Layers, manifest_of,
-                                        MAX_LAYERS, Normalizer, open_artifact, read_layers,
-                                        read_normalizer, real, whole)
+                                        Manifested, MAX_LAYERS, Normalizer, open_artifact,
+                                        read_layers, read_normalizer, real, whole)
 from robot_rl.learning.policy import draw, gaussian_policy, GaussianPolicy
 
 FREQUENCIES = (1.0, 2.0, 4.0, 8.0)      # of the features of the angle
@@ -32,7 +32,7 @@ BOUNDS = (1e-3, 100.0)  # of steered noise, in deviations
 
 
 @dataclass(frozen=True)
-class DiffusionPolicy:
+class DiffusionPolicy(Manifested):
     """A demonstrator, as it was fitted or steered; holds no state between plans."""
 
     denoiser: Layers            # (c + n + FEATURES) -> c
@@ -43,16 +43,6 @@ class DiffusionPolicy:
     low: np.ndarray             # (m,)
     high: np.ndarray            # (m,)
     manifest: dict
-
-    @property
-    def version(self) -> int:
-        """Counts fits; of a steered one, the learner's updates."""
-        return self.manifest['version']
-
-    @property
-    def learned_stamp(self) -> int:
-        """Stamp in ns of the last robot step that went into it, 0 where none did."""
-        return self.manifest['provenance'].get('learned_stamp', 0)
 
     @property
     def informed(self) -> bool:

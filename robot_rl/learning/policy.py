@@ -14,9 +14,9 @@ import numpy as np
 from robot_rl.bundle import pack
 from robot_rl.contract import Contract
 from robot_rl.data.steps import Source
-from robot_rl.learning.artifact import (forward, layer_arrays, Layers, manifest_of, MAX_LAYERS,
-                                        Normalizer, open_artifact, read_layers, read_normalizer,
-                                        whole)
+from robot_rl.learning.artifact import (forward, layer_arrays, Layers, manifest_of, Manifested,
+                                        MAX_LAYERS, Normalizer, open_artifact, read_layers,
+                                        read_normalizer, whole)
 from robot_rl.learning.coverage import Coverage, read_coverage
 
 LOG_STD_RANGE = (-5.0, 2.0)     # of the tanh-Gaussian actor, natural logarithm
@@ -52,7 +52,7 @@ def draw(outputs: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class GaussianPolicy:
+class GaussianPolicy(Manifested):
     """A tanh-Gaussian actor: observation (n,) to action (m,) in the contract's units."""
 
     layers: Layers              # weight (in, out), bias (out,)
@@ -62,16 +62,6 @@ class GaussianPolicy:
     manifest: dict              # kind, version, contract, normaliser, provenance
 
     source = Source.POLICY
-
-    @property
-    def version(self) -> int:
-        """Counts up with the learner's updates."""
-        return self.manifest['version']
-
-    @property
-    def learned_stamp(self) -> int:
-        """Stamp in ns of the last robot step that went into it, 0 where none did."""
-        return self.manifest['provenance'].get('learned_stamp', 0)
 
     @property
     def informed(self) -> bool:

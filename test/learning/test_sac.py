@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
+from torch_networks import flatten, network
 
 N, M, B = 4, 2, 32
 SMALL = SacConfig(width=16, learning_rate=1e-3)
@@ -32,26 +33,6 @@ def make_batch(seed: int = 1, terminated: float | None = None) -> Batch:
                  flags if terminated is None else torch.full((B,), terminated))
 
 
-def layers(mlp, flat: torch.Tensor) -> nn.Sequential:
-    """Return one network of a flat parameter vector as torch modules."""
-    parts = [part[0] for part in mlp.split(flat[None])]
-    modules = []
-    for weight, bias in zip(parts[::2], parts[1::2]):
-        linear = nn.Linear(*weight.shape)
-        linear.weight.data, linear.bias.data = weight.T.clone(), bias[0].clone()
-        modules.append(linear)
-        if weight is not parts[-2]:
-            modules += [nn.LayerNorm(weight.shape[1], elementwise_affine=False)
-                        ] if mlp.layer_norm else []
-            modules.append(nn.ReLU())
-    return nn.Sequential(*modules)
-
-
-def flatten(module: nn.Module) -> torch.Tensor:
-    return torch.cat([(part.data.T if part.dim() == 2 else part.data).flatten()
-                      for part in module.parameters()])
-
-
 def squashed(actor: nn.Module, observation: torch.Tensor):
     """Return the policy's distribution before tanh, from the definition."""
     mean, spread = actor(observation).chunk(2, -1)
@@ -61,12 +42,12 @@ def squashed(actor: nn.Module, observation: torch.Tensor):
 def goals(sac, state, batch, noise, members) -> torch.Tensor:
     """Return the regression target of soft policy evaluation, written out."""
     with torch.no_grad():
-        normal = squashed(layers(sac.actor, state.actor.value[0]), batch.next_observation)
+        normal = squashed(network(sac.actor, state.actor.value[0]), batch.next_observation)
         raw = normal.mean + normal.stddev * noise
         action = torch.tanh(raw)
         log_prob = (normal.log_prob(raw) - torch.log(1 - action ** 2)).sum(-1)
         inputs = torch.cat([batch.next_observation, action], -1)
-        values = [layers(sac.critic, state.target[member])(inputs)[:, 0] for member in members]
+        values = [network(sac.critic, state.target[member])(inputs)[:, 0] for member in members]
         soft = torch.stack(values).min(0).values - state.temperature.value.exp() * log_prob
         return (batch.reward + sac.config.discount * (1 - batch.terminated) * soft)[0]
 
@@ -75,7 +56,7 @@ def critics_after(sac, state, batch, goal) -> torch.Tensor:
     """Return every critic after one step of torch's Adam towards the goal."""
     after = []
     for flat in state.critic.value:
-        critic = layers(sac.critic, flat)
+        critic = network(sac.critic, flat)
         optimizer = torch.optim.Adam(critic.parameters(), sac.config.learning_rate)
         prediction = critic(torch.cat([batch.observation, batch.action], -1))[:, 0]
         nn.functional.mse_loss(prediction, goal).backward()
@@ -96,10 +77,10 @@ def test_log_probability_is_that_of_the_squashed_normal():
     sac, state = make()
     observation = make_batch().observation
     action, log_prob = sac.sample(state.actor.value, observation, noise())
-    normal = squashed(layers(sac.actor, state.actor.value[0]), observation)
+    normal = squashed(network(sac.actor, state.actor.value[0]), observation)
     distribution = TransformedDistribution(normal, TanhTransform())
     assert torch.allclose(log_prob, distribution.log_prob(action).sum(-1), atol=1e-3)
-    exact = squashed(layers(sac.actor, state.actor.value[0]).double(), observation.double())
+    exact = squashed(network(sac.actor, state.actor.value[0]).double(), observation.double())
     raw = exact.mean + exact.stddev * noise().double()
     reference = TransformedDistribution(exact, TanhTransform()).log_prob(torch.tanh(raw)).sum(-1)
     assert torch.allclose(log_prob.double(), reference, rtol=1e-4, atol=1e-4)
@@ -163,13 +144,13 @@ def test_truncation_does_not_stop_the_bootstrap():
 def test_an_actor_update_is_one_adam_step_on_value_and_entropy():
     sac, state = make()
     batch = make_batch()
-    actor = layers(sac.actor, state.actor.value[0])
+    actor = network(sac.actor, state.actor.value[0])
     optimizer = torch.optim.Adam(actor.parameters(), sac.config.learning_rate)
     normal = squashed(actor, batch.observation)
     raw = normal.mean + normal.stddev * noise()
     action = torch.tanh(raw)
     log_prob = (normal.log_prob(raw) - torch.log(1 - action ** 2)).sum(-1)
-    value = torch.stack([layers(sac.critic, flat)(torch.cat([batch.observation, action], -1))
+    value = torch.stack([network(sac.critic, flat)(torch.cat([batch.observation, action], -1))
                          for flat in state.critic.value]).mean(0)[:, 0]
     (0.2 * log_prob - value).mean().backward()
     optimizer.step()

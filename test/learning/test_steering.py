@@ -14,6 +14,7 @@ from robot_rl.learning.sac import Batch
 from robot_rl.learning.steering import Base, start_std, SteerConfig, Steering, SteerState
 import torch
 from torch import nn
+from torch_networks import flatten, network
 
 REACH = load_contract('reach')
 N, M, K, R, B = 6, 2, 3, 2, 32
@@ -40,21 +41,6 @@ def make_batch(terminated: float | None = None) -> Batch:
                  flags if terminated is None else torch.full((B,), terminated))
 
 
-def network(mlp, flat: torch.Tensor) -> nn.Sequential:
-    """Return one network of a flat parameter vector as torch modules."""
-    parts = [part[0] for part in mlp.split(flat[None])]
-    modules = []
-    for weight, bias in zip(parts[::2], parts[1::2]):
-        linear = nn.Linear(*weight.shape)
-        linear.weight.data, linear.bias.data = weight.T.clone(), bias[0].clone()
-        modules.append(linear)
-        if weight is not parts[-2]:
-            modules += [nn.LayerNorm(weight.shape[1], elementwise_affine=False)
-                        ] if mlp.layer_norm else []
-            modules.append(nn.ReLU())
-    return nn.Sequential(*modules)
-
-
 def after_adam(mlp, flat, inputs, goals) -> torch.Tensor:
     """Return each network after a step of torch's Adam towards its goal."""
     found = []
@@ -63,8 +49,7 @@ def after_adam(mlp, flat, inputs, goals) -> torch.Tensor:
         optimizer = torch.optim.Adam(module.parameters(), SMALL.learning_rate)
         nn.functional.mse_loss(module(inputs)[:, 0], goal).backward()
         optimizer.step()
-        found.append(torch.cat([(part.data.T if part.dim() == 2 else part.data).flatten()
-                                for part in module.parameters()]))
+        found.append(flatten(module))
     return torch.stack(found)
 
 
