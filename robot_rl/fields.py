@@ -7,8 +7,9 @@ simulator's stand-in. So live, offline and simulated observations are the same n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from operator import attrgetter
 
@@ -61,6 +62,7 @@ ROTATIONS = {'quaternion': ('x', 'y', 'z', 'w'), 'rpy': ('roll', 'pitch', 'yaw')
              'rot6d': tuple('012345')}
 ROTATION_UNIT = {'quaternion': '1', 'rpy': 'rad', 'rot6d': '1'}
 AXES = ('x', 'y', 'z')
+TWIST_AXES = tuple(f'{part}.{axis}' for part in ('linear', 'angular') for axis in AXES)
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,18 @@ class Component:
 
 @dataclass(frozen=True)
 class Selection:
-    """A compiled selection: components in vector order, and a reader of the same length."""
+    """A compiled selection: components in vector order, and how they are read from a message.
+
+    What is picked stands so in the message: who knows where in its bytes need not decode it.
+    """
 
     components: tuple[Component, ...]
-    read: Callable[[object], np.ndarray]
+    pick: Callable[[object], Sequence[float]]   # message -> the numbers that are needed of it
+    finish: Callable[[Sequence[float]], Sequence[float]]    # they -> one finite per component
+
+    def read(self, message) -> np.ndarray:
+        """Return the number of each component, or raise BadMessage, as either part does."""
+        return np.array(self.finish(self.pick(message)))
 
 
 class BadSelection(Exception):
@@ -97,24 +107,37 @@ def compile_selection(type_name: str, select) -> Selection:
         if not isinstance(select, list) or not select:
             raise BadSelection('a list of fields such as ' + ', '.join(_examples(kind)), select)
         parts = [_field_part(kind, text) for text in select]
-    components = tuple(component for components, _ in parts for component in components)
+    components = tuple(component for components, _, _ in parts for component in components)
     names = [component.name for component in components]
     for name in names:
         if names.count(name) > 1:
             raise BadSelection('each field once', name)
-    readers = [reader for _, reader in parts]
+    readers = [reader for _, reader, _ in parts]
+    turns, place = [], 0
+    for components_of, _, turn in parts:
+        if turn:
+            turns.insert(0, (place, turn))      # the last comes first: what lies before stays
+        place += 4 if turn else len(components_of)
 
-    def read(message) -> np.ndarray:
+    def pick(message) -> list[float]:
         try:
-            values = np.array([value for reader in readers for value in reader(message)], float)
+            return [float(number) for reader in readers for number in reader(message)]
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise BadMessage(f'{type_name}: {error}') from None
-        if not all(map(isfinite, values.tolist())):     # of few numbers: faster than numpy
-            bad = names[int(np.argmin(np.isfinite(values)))]
-            raise BadMessage(f'{type_name}: {bad} is not finite')
-        return values
 
-    return Selection(components, read)
+    def finish(numbers: Sequence[float]) -> Sequence[float]:
+        try:
+            for place, turn in turns:
+                numbers = [*numbers[:place], *turn(numbers[place:place + 4]), *numbers[place + 4:]]
+        except ValueError as error:
+            raise BadMessage(f'{type_name}: {error}') from None
+        if not isfinite(sum(numbers)):          # or each is, and their sum is too large
+            for name, number in zip(names, numbers):
+                if not isfinite(number):
+                    raise BadMessage(f'{type_name}: {name} is not finite')
+        return numbers
+
+    return Selection(components, pick, finish)
 
 
 def stamp_of(message) -> int:
@@ -140,7 +163,7 @@ def _joint_parts(kind: MessageType, select) -> list:
                 isinstance(joint, str) and joint for joint in joints):
             raise BadSelection(f'a list of joint names for {array}', joints)
         components = [Component(f'{array}.{joint}', kind.joints[array]) for joint in joints]
-        parts.append((components, _joint_reader(array, joints)))
+        parts.append((components, _joint_reader(array, joints), None))
     return parts
 
 
@@ -163,7 +186,8 @@ def _joint_reader(array: str, joints: list[str]):
     return read
 
 
-def _field_part(kind: MessageType, text):
+def _field_part(kind: MessageType, text) -> tuple:
+    """Return components, a reader of their numbers, and what turns these where it is needed."""
     if not isinstance(text, str):
         raise BadSelection('a field name', text)
     name, colon, rotation = text.partition(':')
@@ -172,36 +196,33 @@ def _field_part(kind: MessageType, text):
             raise BadSelection(f'{name}:rot6d, {name}:quaternion or {name}:rpy', text)
         components = [Component(f'{text}.{axis}', ROTATION_UNIT[rotation])
                       for axis in ROTATIONS[rotation]]
-        return components, _rotation_reader(name, rotation)
+        get = attrgetter(*(f'{name}.{axis}' for axis in ROTATIONS['quaternion']))
+        return components, get, partial(_rotation, name, rotation)
     parent, _, leaf = name.rpartition('.')
     if not colon and name in kind.vectors:
         get = attrgetter(name)
         components = [Component(f'{name}.{axis}', kind.vectors[name]) for axis in AXES]
-        return components, lambda message: [getattr(get(message), axis) for axis in AXES]
+        return components, lambda message: [getattr(get(message), axis) for axis in AXES], None
     if not colon and (name in kind.scalars or (parent in kind.vectors and leaf in AXES)):
         get = attrgetter(name)
         unit = kind.scalars.get(name) or kind.vectors.get(parent, '')
-        return [Component(name, unit)], lambda message: [get(message)]
+        return [Component(name, unit)], lambda message: [get(message)], None
     if not colon and parent in kind.arrays and leaf.isdecimal():
         get, index = attrgetter(parent), int(leaf)
-        return [Component(name, kind.arrays[parent])], lambda message: [get(message)[index]]
+        component = Component(name, kind.arrays[parent])
+        return [component], lambda message: [get(message)[index]], None
     raise BadSelection('a field such as ' + ', '.join(_examples(kind)), text)
 
 
-def _rotation_reader(name: str, rotation: str):
-    get = attrgetter(name)
-
-    def read(message):
-        q = get(message)
-        quaternion = np.array([q.x, q.y, q.z, q.w])
-        norm = np.linalg.norm(quaternion)
-        if not abs(norm - 1.0) < 1e-2:
-            raise ValueError(f'{name} has norm {norm:.3g}, a rotation has 1')
-        quaternion /= norm
-        if rotation == 'rpy':
-            return euler_from_quaternion(quaternion)
-        if rotation == 'rot6d':       # first two columns of the matrix: Zhou et al. 2019
-            return quaternion_matrix(quaternion)[:3, :2].T.ravel()
-        return quaternion if quaternion[3] >= 0 else -quaternion
-
-    return read
+def _rotation(name: str, rotation: str, quaternion: Sequence[float]) -> list[float]:
+    """Return a quaternion (x, y, z, w) as such a rotation; raise ValueError where it is none."""
+    quaternion = np.array(quaternion)
+    norm = np.linalg.norm(quaternion)
+    if not abs(norm - 1.0) < 1e-2:
+        raise ValueError(f'{name} has norm {norm:.3g}, a rotation has 1')
+    quaternion /= norm
+    if rotation == 'rpy':
+        return list(euler_from_quaternion(quaternion))
+    if rotation == 'rot6d':       # first two columns of the matrix: Zhou et al. 2019
+        return quaternion_matrix(quaternion)[:3, :2].T.ravel().tolist()
+    return (quaternion if quaternion[3] >= 0 else -quaternion).tolist()

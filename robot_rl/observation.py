@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class Reading:
 
 @dataclass
 class _Held:
-    values: np.ndarray
+    values: Sequence[float]
     stamped: bool           # its type has a header
     stamp: int = 0          # ns, header stamp where there is one, else the time of arrival
     fresh: bool = False     # arrived since the last `take`
@@ -34,8 +35,10 @@ class Assembler:
 
     def __init__(self, contract: Contract):
         self._entries = contract.observations
-        self._held = [_Held(np.full(len(entry.selection.components), np.nan),
+        self._held = [_Held([np.nan] * len(entry.selection.components),
                             OBSERVATION_TYPES[entry.type].stamped) for entry in self._entries]
+        stamped = [held for held in self._held if held.stamped]
+        self._dated = stamped or self._held     # times of arrival are of another clock
         self._taken = 0                     # ns, newest stamp already acted on
         self.refused: dict[str, str] = {}   # entry -> why its last message was refused
 
@@ -44,27 +47,37 @@ class Assembler:
 
         Return whether its time began again: the simulator that gives it was restarted.
         """
-        entry, held = self._entries[index], self._held[index]
+        selection = self._entries[index].selection
         try:
-            values = entry.selection.read(message)
+            values = selection.finish(selection.pick(message))
         except BadMessage as error:
-            self.refused[entry.name] = str(error)
+            self.refuse(index, str(error))
             return False
-        self.refused.pop(entry.name, None)
-        stamp = stamp_of(message) or received
-        again = (held.stamp - stamp) * 1e-9 > MAX_AHEAD
-        if again:
-            self._taken = 0
-        elif held.stamped and stamp < held.stamp:       # overtaken on the way: the newer one holds
-            return False
+        return self.hold(index, values, stamp_of(message) or received)
+
+    def refuse(self, index: int, reason: str) -> None:
+        """Remember why the last message of entry `index` was refused."""
+        self.refused[self._entries[index].name] = reason
+
+    def hold(self, index: int, values: Sequence[float], stamp: int) -> bool:
+        """Do what `update` does with what was read from a message, and its stamp in ns."""
+        held = self._held[index]
+        if self.refused:
+            self.refused.pop(self._entries[index].name, None)
+        again = False
+        if stamp < held.stamp:
+            again = (held.stamp - stamp) * 1e-9 > MAX_AHEAD
+            if again:
+                self._taken = 0
+            elif held.stamped:          # overtaken on the way: the newer one holds
+                return False
         held.values, held.stamp, held.fresh = values, stamp, True
         return again
 
     @property
     def newest(self) -> int:
         """The newest stamp held, ns; times of arrival count only where no entry has stamps."""
-        stamps = [held.stamp for held in self._held if held.stamped]
-        return max(stamps or [held.stamp for held in self._held])
+        return max([held.stamp for held in self._dated])
 
     def complete(self) -> bool:
         """Whether every entry has arrived since the last tick and all are of one instant.
@@ -77,12 +90,18 @@ class Assembler:
             held.fresh and (held.stamp == newest or not held.stamped) for held in self._held)
 
     def take(self, now: int) -> Reading:
-        """Read the vector at time `now` ns."""
+        """Read the vector at time `now` ns, to act on it."""
         for held in self._held:
             held.fresh = False
         self._taken = self.newest
-        return Reading(np.concatenate([held.values for held in self._held]), self.newest,
-                       self.stale(now))
+        return self.look(now)
+
+    def look(self, now: int) -> Reading:
+        """Read the vector at time `now` ns, and leave it to be acted on."""
+        values: list[float] = []
+        for held in self._held:
+            values += held.values
+        return Reading(np.array(values), self.newest, self.stale(now))
 
     def stale(self, now: int) -> str:
         """Return why the vector must not be acted on at time `now` ns, or ''."""

@@ -8,12 +8,13 @@ period later: messages that jitter by less than a quarter stay in their cycle.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from robot_rl.contract import Contract, MAX_HORIZON
 from robot_rl.data.steps import Mode, Source, Status, Step
-from robot_rl.fields import OBSERVATION_TYPES, stamp_of
+from robot_rl.fields import BadMessage, OBSERVATION_TYPES
 from robot_rl.observation import Assembler, MAX_AHEAD, Reading
 
 COMMAND = -1                        # in place of the index of an observation entry
@@ -23,11 +24,11 @@ MAX_TEXT = 300                      # characters of a reason
 _JUMP = round(MAX_AHEAD * 1e9)      # ns
 
 
-def count(dropped: Counter[str], reason: str) -> None:
+def count(dropped: Counter[str], reason: str, times: int = 1) -> None:
     """Count a reason; hostile data cannot make more than MAX_REASONS of them."""
     reason = reason if len(reason) <= MAX_TEXT else f'{reason[:MAX_TEXT]}...'
     known = reason in dropped or len(dropped) < MAX_REASONS
-    dropped[reason if known else 'other reasons'] += 1
+    dropped[reason if known else 'other reasons'] += times
 
 
 class Aligner:
@@ -36,29 +37,37 @@ class Aligner:
     def __init__(self, contract: Contract, dropped: Counter[str]):
         """Begin; what cannot be used is counted in `dropped` by its reason."""
         self._contract, self._dropped = contract, dropped
-        self._names = [entry.name for entry in contract.observations]
         self._period = max(1, round(1e9 / contract.control_rate))
         self._measured = [contract.layout.slots[name] for name in contract.action.measured]
         self._holds = contract.action.on_stop == 'hold'
         self._restart()
         self._begin()
 
-    def observe(self, index: int, message, time: int) -> None:
-        """Take a message of the observation entry `index` that arrived at `time` ns."""
-        self._advance(time)
-        if self._assembler.update(index, message, self._now):
-            self._break('time going back')
-        elif self._assembler.refused and (
-                reason := self._assembler.refused.get(self._names[index])):
-            self.drop(reason)
-        if self._anchor is None and not self._assembler.stale(self._now):
-            self._anchor, self._halves = self._now + self._period // 4, 0
-            self._due = self._anchor
+    def take(self, entries: Sequence[int], found: Sequence[Sequence[float] | BadMessage],
+             stamp: int, time: int) -> None:
+        """Take a message: for each of some entries what was read from it, or why that failed.
 
-    def command(self, values: np.ndarray, time: int) -> None:
-        """Take the values (m,) of a command that was sent at `time` ns."""
-        self._advance(time)
-        self._command, self._commanded = values, self._now
+        An entry is the index of an observation, or COMMAND. The message arrived at `time` ns; its
+        stamp in ns is 0 where it has none.
+        """
+        for entry, values in zip(entries, found):
+            refused = isinstance(values, BadMessage)
+            if entry == COMMAND and refused:
+                self.drop(str(values))
+                continue
+            if time != self._now:
+                self._advance(time)
+            if entry == COMMAND:
+                self._command, self._commanded = values, self._now
+                continue
+            if refused:
+                self._assembler.refuse(entry, str(values))
+                self.drop(str(values))
+            elif self._assembler.hold(entry, values, stamp or self._now):
+                self._break('time going back')
+            if self._anchor is None and not self._assembler.stale(self._now):
+                self._anchor, self._halves = self._now + self._period // 4, 0
+                self._due = self._anchor
 
     def drop(self, reason: str) -> None:
         """Count something that could not be used."""
@@ -69,12 +78,12 @@ class Aligner:
         self._run(self._now + self._period // 4 + 1)
         if self._reading:
             self._append(self._reading, None)
-        steps = self._steps
+        steps = self._finish()
         self._begin()
         return steps
 
     def _begin(self) -> None:
-        self._steps: list[Step] = []
+        self._ticks: list[tuple[Reading, int, Sequence[float] | None]] = []     # becomes the steps
         self._index = 0
         self._anchor: int | None = None     # ns of tick 0 of this run of ticks
         self._due = 0                       # ns of what comes next: a tick, or its command
@@ -121,7 +130,7 @@ class Aligner:
         reading, self._reading = self._reading, None
         if self._command is not None and (self._holds or now - self._commanded < COMMAND_AGE):
             self._append(reading, self._command)
-        elif self._steps:
+        elif self._ticks:
             self._reading = reading
             self._break('gap: no command')
         else:
@@ -136,20 +145,31 @@ class Aligner:
         self._reading, self._anchor = None, None
         self._index += 1
 
-    def _append(self, reading: Reading, values: np.ndarray | None) -> None:
+    def _append(self, reading: Reading, values: Sequence[float] | None) -> None:
         """Add a step; `values` None: nothing was done, the episode or its run of ticks ends."""
-        if len(self._steps) > MAX_HORIZON:
+        if len(self._ticks) > MAX_HORIZON:
             self.drop(f'beyond {MAX_HORIZON} steps')
             return
-        action = self._contract.action
-        requested = np.zeros(len(action.layout)) if values is None else values
-        executed = np.minimum(np.maximum(requested, action.low), action.high)
-        if values is not None and executed.tolist() != values.tolist():
-            self.drop('action outside its limits, clipped')
-        self._steps.append(Step(
-            reading.stamp, 0, self._index, Status.RUNNING, Source.HUMAN, Mode.DEMONSTRATE, -1,
-            False, reading.values, requested, executed))
+        self._ticks.append((reading, self._index, values))
         self._index += 1
+
+    def _finish(self) -> list[Step]:
+        """Return the steps, their actions brought within the limits all at once."""
+        if not self._ticks:
+            return []
+        action = self._contract.action
+        nothing = np.zeros(len(action.layout))
+        requested = np.array([nothing if values is None else values
+                              for _, _, values in self._ticks])
+        executed = np.minimum(np.maximum(requested, action.low), action.high)
+        clipped = (executed != requested).any(axis=1)
+        times = sum(was and values is not None
+                    for was, (_, _, values) in zip(clipped.tolist(), self._ticks))
+        if times:
+            count(self._dropped, 'action outside its limits, clipped', times)
+        by_person = (Status.RUNNING, Source.HUMAN, Mode.DEMONSTRATE, -1, False)
+        return [Step(reading.stamp, 0, index, *by_person, reading.values, asked, done)
+                for (reading, index, _), asked, done in zip(self._ticks, requested, executed)]
 
 
 class Clock:
@@ -164,11 +184,13 @@ class Clock:
                                for entry in contract.observations)
         self._stamps, self._last = False, 0
 
-    def __call__(self, message, log_time: int) -> int:
-        """Return the time of a message in ns; `decided` tells whether it is final."""
+    def __call__(self, stamp: int, log_time: int) -> int:
+        """Return the time of a message in ns; `decided` tells whether it is final.
+
+        Its stamp in ns is 0 where it has none.
+        """
         if self.decided and not self._stamps:
             return log_time
-        stamp = stamp_of(message)
         if stamp and not self.decided:
             self.decided, self._stamps = True, abs(stamp - log_time) > _JUMP
         if not self._stamps:

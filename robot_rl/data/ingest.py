@@ -18,14 +18,14 @@ import numpy as np
 from robot_rl.contract import Contract, MAX_HORIZON
 from robot_rl.data import cdr
 from robot_rl.data.align import Aligner, Clock, COMMAND, count
-from robot_rl.data.align_action import action_values
-from robot_rl.data.ingest_decode import decoder, StepDecoder
+from robot_rl.data.align_action import compile_action
+from robot_rl.data.ingest_decode import StepDecoder, TopicReader
 from robot_rl.data.ingest_read import find_recordings, Recording
 from robot_rl.data.steps import BadStep, Status, Step, STEPS_TYPE
 from robot_rl.data.transitions import (COLUMNS, derive_transitions, label_transitions,
                                        Transitions)
 from robot_rl.errors import InvalidFile, Problem, UserError
-from robot_rl.fields import BadMessage
+from robot_rl.fields import BadMessage, Selection
 
 OUTCOMES = ('all', 'successes')
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
@@ -76,6 +76,7 @@ class Ingest:
                  stop: Callable[[], bool] = lambda: False):
         self._roots, self._contract, self._settings = list(roots), contract, settings
         self._stop = stop
+        self._readers: dict[tuple, TopicReader] = {}    # see _aligned
         self.readings: list[Reading] = []
 
     def __iter__(self) -> Iterator[Demonstration]:
@@ -95,7 +96,8 @@ class Ingest:
         self.readings.append(reading)
         try:
             for number, (steps, outcome) in enumerate(
-                    _episodes(recording, self._contract, self._settings, reading.dropped)):
+                    _episodes(recording, self._contract, self._settings, reading.dropped,
+                              self._readers)):
                 found = _judge(Demonstration(recording.name, number, outcome, tuple(steps), None),
                                self._contract, self._settings)
                 reading.episodes.append(_summary(found, self._contract))
@@ -133,7 +135,7 @@ def match_topic(name: str, type_name: str, topics: dict[str, str]) -> str:
 
 
 def _episodes(recording: Recording, contract: Contract, settings: IngestSettings,
-              dropped: Counter) -> Iterator[tuple[list[Step], str]]:
+              dropped: Counter, readers: dict) -> Iterator[tuple[list[Step], str]]:
     """Yield (steps, outcome) of every episode in a recording."""
     topics, custom_data = recording.describe()
     if 'interface' in custom_data:
@@ -150,7 +152,8 @@ def _episodes(recording: Recording, contract: Contract, settings: IngestSettings
             found = True
             yield steps, outcome
     if not found:
-        for steps, verdict in _aligned(recording, topics, contract, settings, dropped):
+        for steps, verdict in _aligned(recording, topics, contract, settings, dropped,
+                                       readers):
             yield steps, verdict or outcome
 
 
@@ -183,60 +186,67 @@ def _recorded(recording: Recording, topic: str, contract: Contract, dropped: Cou
 
 
 def _aligned(recording: Recording, topics: dict[str, str], contract: Contract,
-             settings: IngestSettings, dropped: Counter) -> Iterator[tuple[list[Step], str]]:
-    """Yield (steps, verdict) of every episode in raw topics, aligned at the control rate."""
-    places: dict[str, list[tuple[int, str]]] = {}       # topic -> entries that are read from it
-    for index, entry in enumerate(contract.observations):
-        topic = match_topic(entry.topic, entry.type, topics)
-        places.setdefault(topic, []).append((index, entry.type))
-    if contract.demonstrated == 'topic':
-        topic = match_topic(contract.action.topic, contract.action.type, topics)
-        places.setdefault(topic, []).append((COMMAND, contract.action.type))
+             settings: IngestSettings, dropped: Counter, known: dict
+             ) -> Iterator[tuple[list[Step], str]]:
+    """Yield (steps, verdict) of every episode in raw topics, aligned at the control rate.
+
+    Recordings are much alike: what reads their topics is kept in `known`, by the entries.
+    """
+    entries, readers = _match_topics(topics, contract, known)
     events = [name for name, kind in topics.items()
               if kind == EVENTS_TYPE and name.rpartition('/')[2] == 'events']
     aligner, marks = Aligner(contract, dropped), _Marks(dropped)
-    decoders = {topic: decoder(found[0][1]) for topic, found in places.items()}
     clock, early = Clock(contract), {}
     gap, seen = settings.episode_gap * 1e9, 0
-    for topic, kind, data, log_time in recording.messages([*places, *events]):
-        if topic not in places:
+    for topic, kind, data, log_time in recording.messages([*readers, *events]):
+        reader = readers.get(topic)
+        if not reader:
             for event in _event_kinds(data):
                 if event == 'start' or event in _VERDICTS:
                     yield from marks.close(aligner.cut(), event)
             continue
         try:
-            if kind != places[topic][0][1]:
-                raise BadMessage(f'type mismatch: {topic}: expected {places[topic][0][1]}, '
-                                 f'found {kind}')
-            message = decoders[topic](data)
+            if kind != reader.type:
+                raise BadMessage(f'type mismatch: {topic}: expected {reader.type}, found {kind}')
+            stamp, found = reader(data)
         except BadMessage as error:
             aligner.drop(str(error))
             continue
-        time = clock(message, log_time)
+        time = clock(stamp, log_time)
         if not clock.decided:           # held back: nothing is whole before the first stamp
-            early[topic] = message
+            early[topic] = found
             continue
         if early:
             for place, held in early.items():
-                _feed(aligner, contract, places[place], held, time)
+                aligner.take(entries[place], held, 0, time)
             early = {}
         if gap and seen and time - seen > gap:
             yield from marks.close(aligner.cut(), '')
         seen = time
-        _feed(aligner, contract, places[topic], message, time)
+        aligner.take(entries[topic], found, stamp, time)
     yield from marks.close(aligner.cut(), '')
 
 
-def _feed(aligner: Aligner, contract: Contract, entries, message, time: int) -> None:
-    """Give a message to every entry that is read from its topic."""
-    for index, _ in entries:
-        if index != COMMAND:
-            aligner.observe(index, message, time)
-            continue
-        try:
-            aligner.command(action_values(contract.action, message), time)
-        except (BadMessage, TypeError, ValueError) as error:
-            aligner.drop(str(error))
+def _match_topics(topics: dict[str, str], contract: Contract, known: dict
+                  ) -> tuple[dict[str, list[int]], dict[str, TopicReader]]:
+    """Return by topic which entries of the contract are read from it, and what reads them."""
+    needed = [(index, entry.topic, entry.type, entry.selection)
+              for index, entry in enumerate(contract.observations)]
+    if contract.demonstrated == 'topic':
+        action = contract.action
+        needed.append((COMMAND, action.topic, action.type, compile_action(action)))
+    entries: dict[str, list[int]] = {}
+    selections: dict[str, list[Selection]] = {}
+    for index, name, type_name, selection in needed:
+        topic = match_topic(name, type_name, topics)
+        entries.setdefault(topic, []).append(index)
+        selections.setdefault(topic, []).append(selection)
+    readers = {}
+    for topic, indices in entries.items():
+        key = (topics[topic], *indices)
+        readers[topic] = known.setdefault(key, TopicReader(topics[topic], selections[topic]))
+        readers[topic].begin()
+    return entries, readers
 
 
 class _Marks:

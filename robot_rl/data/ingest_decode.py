@@ -1,29 +1,27 @@
 """Decode many alike messages: what never changes in them is decoded once.
 
 Names, labels and frames are most of the work of decoding, and the same in every message of a
-topic. A decoder takes the short cut only for bytes that equal, up to the numbers,
-those of a message that was decoded in full with the same result.
+topic. The short cut is taken only for bytes that say the same, up to the numbers, as those of a
+message that was decoded in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Sequence
 import struct
 from types import SimpleNamespace as Tree
+from typing import NamedTuple
 
 import numpy as np
 
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
 from robot_rl.data.steps import Step, step_from_message, STEPS_TYPE
+from robot_rl.fields import BadMessage, Selection, stamp_of
 
-JOINT_STATE = 'sensor_msgs/msg/JointState'
-_STAMP = slice(4, 12)       # of the header, after the encapsulation
-_TIME = struct.Struct('<iI')
-_LITTLE = b'\x00\x01'
+MAX_ALIKE_BYTES = 64 << 10      # a longer message is always decoded in full
+MAX_LESSONS = 32                # messages of a topic that are learned from
+_TIME = struct.Struct('<4xiI')  # a header comes first, and its stamp first in it
 
 
 class StepDecoder:
@@ -43,103 +41,112 @@ class StepDecoder:
         message = cdr.decode(STEPS_TYPE, data)
         step = step_from_message(message, *self._sizes)
         head = data[:len(data) - 8 * len(message.data)]
-        if head[:2] == _LITTLE and data[len(head):] == message.data.tobytes():
+        if head[:2] == cdr.LITTLE and data[len(head):] == message.data.tobytes():
             self._head, self._layout, self._length = head, message.layout, len(data)
         return step
 
 
-class AlikeDecoder:
-    """Messages of one topic and of a type that has a form."""
+class TopicReader:
+    """Reads the same numbers from every message of one topic."""
 
-    def __init__(self, type_name: str):
-        self._type, self._form = type_name, FORMS[type_name]
-        self._length, self._fixed, self._arrays, self._first = -1, (), (), None
+    def __init__(self, type_name: str, selections: Sequence[Selection]):
+        """Begin; each of the selections is read from every message."""
+        self.type = type_name
+        self._selections = selections
+        self._forms: dict[int, _Form] = {}      # by the length of the message
+        self.begin()
 
-    def __call__(self, data: bytes):
-        """Return the message in CDR bytes, or raise BadMessage."""
-        if len(data) != self._length:
-            return self._decode(data)
-        for part, found in self._fixed:
-            if data[part] != found:
-                return self._decode(data)
-        header = None
-        if self._form.stamped:
-            sec, nanosec = _TIME.unpack_from(data, _STAMP.start)
-            header = Tree(stamp=Tree(sec=sec, nanosec=nanosec))
-        arrays = [numbers.unpack_from(data, at) for at, numbers in self._arrays]
-        return self._form.build(self._first, header, *arrays)
+    def begin(self) -> None:
+        """Begin a recording: what was learned of others holds, more may be learned of it."""
+        self._lessons = MAX_LESSONS
+        if len(self._forms) > MAX_LESSONS:
+            self._forms.clear()
 
-    def _decode(self, data: bytes):
+    def __call__(self, data: bytes) -> tuple[int, list[Sequence[float] | BadMessage]]:
+        """Return the stamp in ns, 0 without, and for each selection its numbers or why not.
+
+        Raises BadMessage where the bytes are not a message of the type.
+        """
+        form = self._forms.get(len(data))
+        if not form or form.rest.unpack_from(data) != form.expected:
+            return self._read(data)
+        found = []
+        for finish, numbers, order in form.picked:
+            picked = numbers.unpack_from(data)
+            if order:
+                picked = [picked[index] for index in order]
+            try:
+                found.append(finish(picked))
+            except BadMessage as error:
+                found.append(error)
+        if not form.stamped:
+            return 0, found
+        seconds, nanoseconds = _TIME.unpack_from(data)
+        return seconds * 1_000_000_000 + nanoseconds, found
+
+    def _read(self, data: bytes) -> tuple[int, list[Sequence[float] | BadMessage]]:
         """Decode in full, and learn from it."""
-        message = cdr.decode(self._type, data)
-        self._learn(message, data)
-        return message
+        message = cdr.decode(self.type, data)
+        if self._lessons and len(data) <= MAX_ALIKE_BYTES and data[:2] == cdr.LITTLE:
+            self._lessons -= 1
+            form = self._learn(message, data)
+            if form:
+                self._forms[len(data)] = form
+        found = []
+        for selection in self._selections:
+            try:
+                found.append(selection.finish(selection.pick(message)))
+            except BadMessage as error:
+                found.append(error)
+        return stamp_of(message), found
 
-    def _learn(self, message, data: bytes) -> None:
-        """Remember where the numbers of a message lie, if they lie where they are looked for."""
-        self._length = -1
-        numbers, end = [], len(data)
-        for array in reversed(self._form.numbers(message)):     # from the end: no text is there
-            packed = struct.pack(f'<{len(array)}d', *array)
-            start = end - len(packed)
-            if start < _STAMP.stop or data[start:end] != packed:
-                return
-            numbers.insert(0, slice(start, end))
-            end = start
-            if self._form.counted:
-                end -= 4 + ((start - 8) % 8 if packed else 0)
-                if int.from_bytes(data[end:end + 4], 'little') != len(array):
-                    return
-        if data[:2] != _LITTLE:
-            return
-        free = [*([_STAMP] if self._form.stamped else []), *numbers]
-        edges = [0, *(edge for part in free for edge in (part.start, part.stop)), len(data)]
-        self._fixed = tuple((slice(*pair), data[slice(*pair)])
-                            for pair in zip(edges[::2], edges[1::2]) if pair[0] < pair[1])
-        self._arrays = tuple((part.start, struct.Struct(f'<{(part.stop - part.start) // 8}d'))
-                             for part in numbers)
-        self._first, self._length = message, len(data)
+    def _learn(self, message, data: bytes) -> _Form | None:
+        """Find where the picked numbers lie, by a message in which each tells its own place.
+
+        Its padding is all ones, to show that it says nothing.
+        """
+        offsets, rest = cdr.find_numbers(self.type, data)
+        rest.insert(0, [0, len(cdr.LITTLE)])
+        probe = bytearray(b'\xff' * len(data))
+        for start, stop in rest:
+            probe[start:stop] = data[start:stop]
+        for index, offset in enumerate(offsets):
+            struct.pack_into('<d', probe, offset, index)
+        try:
+            found = cdr.decode(self.type, bytes(probe))
+            picked = [(selection.finish, *_numbers([offsets[int(index)] for index in
+                                                    selection.pick(found)]))
+                      for selection in self._selections]
+        except (BadMessage, ValueError):        # a number that is not there
+            return None
+        stamped = hasattr(message, 'header')
+        if stamped:
+            rest[1][0] = _TIME.size
+        fixed = _struct('s', rest)
+        return _Form(fixed, fixed.unpack_from(data), stamped, picked)
 
 
-@dataclass(frozen=True)
-class Form:
-    """How messages of a type are laid out: bytes that stay, a stamp, and arrays of float64."""
+class _Form(NamedTuple):
+    """How messages are alike."""
 
+    rest: struct.Struct             # all that they say but the stamp and the numbers
+    expected: tuple[bytes, ...]     # what stands there
     stamped: bool
-    counted: bool               # a length stands before each array
-    numbers: Callable           # message -> its arrays, in the order of the wire
-    build: Callable             # (a message alike, header, *arrays) -> message
+    picked: list[tuple[Callable, struct.Struct, list[int]]]     # of each selection: what finishes
+    # it, where its numbers lie, and in which order it takes them where that is another
 
 
-def _vector(numbers) -> Tree:
-    x, y, z = numbers
-    return Tree(x=x, y=y, z=z)
+def _numbers(offsets: list[int]) -> tuple[struct.Struct, list[int]]:
+    """Return what unpacks the float64 at some offsets, and in which order to take them then."""
+    places = sorted(set(offsets))
+    order = [] if places == offsets else [places.index(offset) for offset in offsets]
+    return _struct('d', [(place, place + 8) for place in places]), order
 
 
-def _pose(first, header, numbers) -> Tree:
-    x, y, z, w = numbers[3:]
-    return Tree(header=header, pose=Tree(position=_vector(numbers[:3]),
-                                         orientation=Tree(x=x, y=y, z=z, w=w)))
-
-
-FORMS = {
-    JOINT_STATE: Form(
-        True, True, attrgetter('position', 'velocity', 'effort'),
-        lambda first, header, position, velocity, effort: Tree(
-            header=header, name=first.name, position=position, velocity=velocity, effort=effort)),
-    'geometry_msgs/msg/PointStamped': Form(
-        True, False, lambda message: [attrgetter('x', 'y', 'z')(message.point)],
-        lambda first, header, numbers: Tree(header=header, point=_vector(numbers))),
-    'geometry_msgs/msg/PoseStamped': Form(
-        True, False, lambda message: [attrgetter('x', 'y', 'z')(message.pose.position)
-                                      + attrgetter('x', 'y', 'z', 'w')(message.pose.orientation)],
-        _pose),
-    'std_msgs/msg/Float64MultiArray': Form(
-        False, True, lambda message: [message.data],
-        lambda first, header, numbers: Tree(layout=first.layout, data=numbers)),
-}
-
-
-def decoder(type_name: str) -> Callable:
-    """Return a function from the CDR bytes of one topic to messages; it raises BadMessage."""
-    return AlikeDecoder(type_name) if type_name in FORMS else partial(cdr.decode, type_name)
+def _struct(code: str, parts: Iterable[Sequence[int]]) -> struct.Struct:
+    """Return a struct of the parts (start, stop) of a message, in ascending order."""
+    text, at, size = '<', 0, struct.calcsize(f'<{code}')
+    for start, stop in parts:
+        text += f'{start - at}x{(stop - start) // size}{code}'
+        at = stop
+    return struct.Struct(text)

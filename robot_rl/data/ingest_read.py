@@ -177,9 +177,10 @@ def _mcap(path: Path, topics: frozenset[str], damaged):
     scan = Scan(path)
     try:
         for item in scan:
-            if isinstance(item, Message) and item.channel.topic in topics:
-                yield (item.channel.topic, item.channel.type, _decompressed(item.data),
-                       item.log_time)
+            if isinstance(item, Message):
+                channel, data, log_time, _ = item
+                if channel.topic in topics:
+                    yield channel.topic, channel.type, _decompressed(data), log_time
     except ValueError as error:
         damaged(path, str(error))
     if scan.damage:

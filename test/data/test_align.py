@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from raw_bags import joint_state, JOINTS, PERIOD, START, TYPES
-from robot_rl.data import cdr
-from robot_rl.data.align import Aligner, Clock, count, MAX_REASONS
-from robot_rl.data.align_action import action_values
+from raw_bags import PERIOD, START
+from robot_rl.data.align import Aligner, Clock, COMMAND, count, MAX_REASONS
 from robot_rl.fields import BadMessage
 
 
@@ -23,19 +19,22 @@ def aligner(contract, dropped):
 
 
 def see(aligner, position: float, time: int, stamp: int | None = None) -> None:
-    data = joint_state(position, time if stamp is None else stamp)
-    aligner.observe(0, cdr.decode(TYPES[JOINTS], data), time)
+    aligner.take([0], [[position, 0.1]], time if stamp is None else stamp, time)
+
+
+def act(aligner, command: float, time: int) -> None:
+    aligner.take([COMMAND], [[command]], 0, time)
 
 
 def cycle(aligner, index: int, command: float = 0.5) -> None:
     see(aligner, index / 100, START + index * PERIOD)
-    aligner.command(np.array([command]), START + index * PERIOD + 5_000_000)
+    act(aligner, command, START + index * PERIOD + 5_000_000)
 
 
 def test_the_command_in_effect_half_a_period_after_the_tick_is_the_action(aligner):
     cycle(aligner, 0, 0.1)
-    aligner.command(np.array([0.2]), START + PERIOD * 7 // 10)      # a tick lies at 1/4
-    aligner.command(np.array([0.3]), START + PERIOD * 8 // 10)
+    act(aligner, 0.2, START + PERIOD * 7 // 10)      # a tick lies at 1/4
+    act(aligner, 0.3, START + PERIOD * 8 // 10)
     cycle(aligner, 1, 0.4)
     assert aligner.cut()[0].executed.tolist() == [0.2]
 
@@ -75,24 +74,39 @@ def test_hostile_reasons_are_counted_together():
     assert max(map(len, dropped)) < 400
 
 
-def stamped(nanoseconds: int):
-    return SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(
-        sec=0, nanosec=nanoseconds)))
-
-
 def test_the_clock_is_that_of_arrival_where_stamps_agree_with_it(contract):
     clock = Clock(contract)
-    assert clock(stamped(5), 10) == 10 and clock.decided
-    assert clock(SimpleNamespace(), 20) == 20
+    assert clock(5, 10) == 10 and clock.decided
+    assert clock(0, 20) == 20
 
 
 def test_the_clock_is_that_of_the_stamps_where_they_do_not(contract):
     clock = Clock(contract)
-    clock(SimpleNamespace(), START)
+    clock(0, START)
     assert not clock.decided
-    assert [clock(stamped(5), START), clock(SimpleNamespace(), START + 9)] == [5, 5]
+    assert [clock(5, START), clock(0, START + 9)] == [5, 5]
 
 
-def test_an_action_of_the_wrong_size_is_refused(contract):
-    with pytest.raises(BadMessage, match='expected 1 finite values'):
-        action_values(contract.action, SimpleNamespace(data=[1.0, 2.0]))
+def test_a_refused_command_leaves_the_last_in_effect(aligner, dropped):
+    cycle(aligner, 0, 0.1)
+    aligner.take([COMMAND], [BadMessage('of the wrong size')], 0, START + PERIOD // 2)
+    cycle(aligner, 1, 0.4)
+    assert aligner.cut()[0].executed.tolist() == [0.1]
+    assert dropped == {'of the wrong size': 1}
+
+
+def test_a_refused_observation_is_counted_and_the_last_one_holds(aligner, dropped):
+    cycle(aligner, 0)
+    aligner.take([0], [BadMessage('not finite')], START + PERIOD, START + PERIOD)
+    cycle(aligner, 1)
+    assert [step.observation[0] for step in aligner.cut()] == [0.0, 0.01]
+    assert dropped == {'not finite': 1}
+
+
+def test_clipped_actions_are_counted_each(aligner, dropped):
+    for index, command in enumerate((1.0, 1.5, -2.0, 0.5)):
+        cycle(aligner, index, command)
+    steps = aligner.cut()
+    assert [step.executed[0] for step in steps[:3]] == [1.0, 1.0, -1.0]
+    assert steps[1].requested[0] == 1.5
+    assert dropped == {'action outside its limits, clipped': 2}

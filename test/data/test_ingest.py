@@ -192,6 +192,29 @@ def test_a_bag_of_another_contract_is_refused_by_key(read, contract):
     assert 'control_rate: expected 20.0, found 10.0' in reading.refused
 
 
+def test_recordings_that_are_read_together_give_what_each_gives_alone(contract, tmp_path):
+    order = episode(8, first=30)
+    for index in range(0, len(order), 2):       # another driver: the joints the other way round
+        time = order[index].time
+        order[index] = Raw(JOINTS, joint_state((30 + index) / 100, time, ('j', 'other')), time)
+    folders = [write_mcap(tmp_path / name, raws) for name, raws in (
+        ('a', episode(8)), ('b', order), ('c', episode(8, first=60)))]
+    together = list(Ingest([tmp_path], contract))
+    alone = [found for folder in folders for found in Ingest([folder], contract)]
+    assert len(together) == len(alone) == 3
+    for found, expected in zip(together, alone):
+        for column in COLUMNS:
+            assert np.array_equal(getattr(found.transitions, column),
+                                  getattr(expected.transitions, column))
+
+
+def test_joint_states_without_efforts_are_read_as_rclpy_writes_them(read):
+    raws = [replace(raw, data=raw.data + b'junk' * 2) if raw.topic == JOINTS else raw
+            for raw in episode(10)]
+    (found,), reading = read(raws)
+    assert positions(found) == list(range(10)) and not reading.dropped
+
+
 def test_one_bad_bag_never_stops_the_others(contract, tmp_path):
     write_mcap(tmp_path / 'a', episode(8))
     (tmp_path / 'b').mkdir()
