@@ -7,9 +7,11 @@ demonstrations:
 
     bc                  behavioural cloning
     sigma_bc            the same noise on every action: 0.1 of its standard deviation
-    postbc              noise of the posterior's covariance, scaled by held-out coverage
+    postbc              noise of the posterior's variance, scaled by held-out coverage
     sigma_bc_chosen     as sigma_bc, scaled by held-out coverage
-    postbc_alpha_1      the posterior's covariance as it is (arXiv 2512.16911)
+    postbc_alpha_1      the posterior's variance as it is (arXiv 2512.16911)
+    postbc_full         with what the numbers of a chunk share
+    postbc_noised       the ensemble sees noise on its targets in place of bootstraps
     postbc_members_3    an ensemble of 3 in place of 10
 
 Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise
@@ -41,7 +43,6 @@ from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.files import write_atomic
 from robot_rl.fit_run import data_digest
 from robot_rl.learning.calibration import LEVELS
-from robot_rl.learning.posterior import FitConfig
 from robot_rl.progress import bar, ProgressLine
 from robot_rl.sim.posterior_cells import (chosen, contract_of, demonstrations, FitCell, METHODS,
                                           run_cell, SAC, TASKS, TuneCell, TUNERS)
@@ -50,9 +51,8 @@ from robot_rl.sim.trial import Budget, GOAL
 
 MAIN = ('bc', 'sigma_bc', 'postbc')
 DEMOS, FAST_DEMOS = (*FEW, ALL), (10,)
-ABLATED = 10                    # demonstrations of the other methods, steered only
+ABLATED = 10                    # demonstrations of the other methods, and of tuners but steer
 SEEDS, FAST_SEEDS = range(5), range(2)
-UPDATES, FAST_UPDATES = FitConfig().updates, 4000
 MEASURED, FAST_MEASURED = 100, 50
 FAST_BUDGET = Budget(episodes=20, period=5, measured=30, final=50)
 
@@ -60,7 +60,7 @@ FAST_BUDGET = Budget(episodes=20, period=5, measured=30, final=50)
 def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
     """Return the cells that options ask for; whatever ends the run, the seeds are whole."""
     full, cells = options.full, []
-    updates, measured = (UPDATES, MEASURED) if full else (FAST_UPDATES, FAST_MEASURED)
+    measured = MEASURED if full else FAST_MEASURED
     methods = options.methods or (list(METHODS) if full else MAIN)
     for seed in options.seeds or (SEEDS if full else FAST_SEEDS):
         for task in options.tasks or (TASKS if full else ['puck_push']):
@@ -68,8 +68,9 @@ def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
                 for method in methods:
                     if method not in MAIN and demos != ABLATED:
                         continue
-                    tuners = (list(TUNERS) if full and method in MAIN else ['steer'])
-                    fit = FitCell(task, method, demos, seed, updates, measured)
+                    both = full and method in MAIN and demos == ABLATED
+                    tuners = list(TUNERS) if both else ['steer']
+                    fit = FitCell(task, method, demos, seed, measured)
                     cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in (
                         tuners if options.tuners is None else options.tuners))]
     return cells
@@ -86,7 +87,7 @@ def settings(cells: Sequence[FitCell | TuneCell], recorded) -> dict[str, dict]:
     for cell in (cell for cell in cells if isinstance(cell, FitCell)):
         contract = contract_of(cell.task)
         found.setdefault(cell.task, {
-            'updates': cell.updates, 'measured': cell.measured, 'reward': contract.reward_name,
+            'measured': cell.measured, 'reward': contract.reward_name,
             'success': contract.success_name, 'gap': asdict(TASKS[cell.task].gap),
             'demonstrations': data_digest(recorded(cell.task)),
             'methods': {name: asdict(config) for name, config in METHODS.items()},

@@ -49,6 +49,6 @@ class DemonstrationsOptions(DemoOptions):
     target: float = option(0.9, 'success rate of a greedy check at which learning ends')
     demonstrations: int = option(10, 'episodes that the scripted person shows')
     members: int = option(10, 'of the ensemble that measures what the data leaves open')
-    fit_updates: int = option(6000, 'updates of each fit')
+    fit_updates: int = option(4000, 'updates of each fit')
     alpha: float = option(-1.0, 'share of what the data leaves open in the posterior '
                           'demonstrator; -1: as much as covers held-out actions')

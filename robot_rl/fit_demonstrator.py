@@ -119,7 +119,7 @@ class Fitting:
         config = settings.fit
         try:
             self.fit = Fit(Demonstrations.build(found.episodes, contract, config.chunk,
-                                                config.holdout, config.seed), config)
+                                                config.folds, config.seed), config)
         except UserError as error:
             why = found.refusal and f'; not taken: {found.refusal}'
             raise UserError(f'{error}{why}; see {self.folder}') from None

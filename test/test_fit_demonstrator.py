@@ -229,7 +229,7 @@ def test_a_damaged_checkpoint_is_passed_over(bags, undisturbed, tmp_path, monkey
 
 def test_the_child_is_told_every_setting_exactly(tmp_path):
     settings = FitSettings(IngestSettings('successes', 0.1 + 0.2, 7),
-                           replace(SMALL.fit, alpha=1e-7, spread='constant', holdout=1 / 3), 5)
+                           replace(SMALL.fit, alpha=1e-7, spread='constant', folds=2), 5)
     for wanted in (settings, FitSettings()):
         command = child_command(REACH.file, Path('a run'), wanted, [Path('/a b'), Path('/-c')])
         options = parse(command[3:])

@@ -22,7 +22,7 @@ class Demonstrations:
     observation: np.ndarray     # (N, n) float32, normalised
     chunk: np.ndarray           # (N, c) float32, standardised
     trajectory: np.ndarray      # (N,) int, from 0 to T - 1
-    held_out: np.ndarray        # (T,) bool, not trained on
+    fold: np.ndarray            # (T,) int, the part of the cross-validation that tests it
     length: int                 # k
     normalizer: Normalizer
     action_mean: np.ndarray     # (c,) float32, in the contract's units
@@ -30,42 +30,43 @@ class Demonstrations:
 
     @classmethod
     def build(cls, episodes: Sequence[Transitions], contract: Contract, chunk: int,
-              holdout: float, seed: int) -> Demonstrations:
-        """Cut episodes into windows and hold out a share of the trajectories, at least one.
+              folds: int, seed: int) -> Demonstrations:
+        """Cut episodes into windows, and trajectories into folds of about the same number.
 
         A trajectory is what happened without a gap; after its end a chunk repeats its last
-        action. Statistics come from the trajectories that are trained on. Raises UserError for
-        fewer than two trajectories.
+        action. There are at most as many folds as trajectories. Raises UserError for fewer than
+        two trajectories.
         """
         parts = [part for episode in episodes for part in _unbroken(episode)]
         if len(parts) < 2:
-            raise UserError(f'demonstrations: expected at least two, one of them to hold out, '
-                            f'found {len(parts)}; record more')
-        out = min(max(1, round(holdout * len(parts))), len(parts) - 1)
-        held_out = np.zeros(len(parts), bool)
-        held_out[np.random.default_rng(seed).permutation(len(parts))[:out]] = True
-        kept = [part for part, away in zip(parts, held_out) if not away]
-        seen = np.concatenate([part.observation for part in kept])
-        done = np.concatenate([part.action for part in kept])
+            raise UserError(f'demonstrations: expected at least two, to test each on what the '
+                            f'other teaches, found {len(parts)}; record more')
+        fold = np.empty(len(parts), int)
+        fold[np.random.default_rng(seed).permutation(len(parts))] = (
+            np.arange(len(parts)) % min(folds, len(parts)))
+        seen = np.concatenate([part.observation for part in parts])
+        done = np.concatenate([part.action for part in parts])
         half = 0.5 * (contract.action.high - contract.action.low)
         normalizer = Normalizer(seen.mean(0), np.maximum(seen.std(0), MIN_STD))
         mean = np.tile(done.mean(0), chunk).astype(np.float32)
         std = np.tile(np.maximum(done.std(0), MIN_ACTION_STD * half), chunk).astype(np.float32)
-        observation = np.concatenate([normalizer(part.observation) for part in parts])
         chunks = np.concatenate([windows(part.action, chunk) for part in parts])
         trajectory = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        return cls(observation, (chunks - mean) / std, trajectory, held_out, chunk, normalizer,
+        return cls(normalizer(seen), (chunks - mean) / std, trajectory, fold, chunk, normalizer,
                    mean, std)
 
     @property
-    def trained(self) -> np.ndarray:
-        """Indices of the windows to train on."""
-        return np.flatnonzero(~self.held_out[self.trajectory])
+    def folds(self) -> int:
+        """F, how many parts the trajectories are in."""
+        return int(self.fold.max()) + 1
 
-    @property
-    def tested(self) -> np.ndarray:
-        """Indices of the windows held out."""
-        return np.flatnonzero(self.held_out[self.trajectory])
+    def tested(self, fold: int) -> np.ndarray:
+        """Return the indices of the windows in a fold."""
+        return np.flatnonzero(self.fold[self.trajectory] == fold)
+
+    def trained(self, fold: int) -> np.ndarray:
+        """Return the indices of the windows in all other folds."""
+        return np.flatnonzero(self.fold[self.trajectory] != fold)
 
 
 def windows(action: np.ndarray, length: int) -> np.ndarray:

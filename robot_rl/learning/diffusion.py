@@ -6,7 +6,7 @@ v = cos(phi) noise - sin(phi) a. Sampling is DDIM (Song et al. 2020, arXiv 2010.
 equal steps of the angle is a rotation per step. It has no chance of its own: the latent noise
 decides the chunk, which is what steering needs.
 
-Shapes: B batch, n observation, c = k * m numbers of a chunk of k actions.
+Shapes: E networks, B batch, n observation, c = k * m numbers of a chunk of k actions.
 """
 
 from __future__ import annotations
@@ -30,27 +30,31 @@ class Denoiser:
                         chunk_size))
 
     def velocity(self, parameters: Tensor, x: Tensor, observation: Tensor, phi: Tensor) -> Tensor:
-        """Return v (B, c) at x (B, c), observation (B, n) and angle (B, 1)."""
+        """Return v (E, B, c) of parameters (E, P) at x, observation and angle (B, 1).
+
+        What is seen is the same for all networks (B, ...), or each one's own (E, B, ...).
+        """
         turned = phi * torch.tensor(FREQUENCIES)
         inputs = (x, observation, torch.sin(turned), torch.cos(turned))
-        return self.mlp(parameters, torch.cat(inputs, -1))[0]
+        return self.mlp(parameters, torch.cat(inputs, -1))
 
-    def loss(self, parameters: Tensor, chunk: Tensor, observation: Tensor,
-             generator: torch.Generator) -> Tensor:
-        """Return the squared error of the velocity at random angles and noise."""
-        phi = 0.5 * pi * torch.rand((len(chunk), 1), generator=generator)
+    def losses(self, parameters: Tensor, chunk: Tensor, observation: Tensor,
+               generator: torch.Generator) -> Tensor:
+        """Return each network's (E,) squared error of the velocity at random angles and noise."""
+        phi = 0.5 * pi * torch.rand((*chunk.shape[:-1], 1), generator=generator)
         noise = torch.randn(chunk.shape, generator=generator)
         x = torch.cos(phi) * chunk + torch.sin(phi) * noise
         target = torch.cos(phi) * noise - torch.sin(phi) * chunk
-        return ((self.velocity(parameters, x, observation, phi) - target) ** 2).mean()
+        error = self.velocity(parameters, x, observation, phi) - target
+        return error.square().mean((1, 2))
 
     @torch.no_grad()
     def sample(self, parameters: Tensor, observation: Tensor, noise: Tensor,
                steps: int) -> Tensor:
-        """Return the chunks (B, c) that latent noise (B, c) stands for."""
+        """Return the chunks (B, c) that latent noise (B, c) stands for, of one network (1, P)."""
         turn = 0.5 * pi / steps
         x = noise
         for step in range(steps):
             phi = torch.full((len(noise), 1), 0.5 * pi - step * turn)
-            x = cos(turn) * x - sin(turn) * self.velocity(parameters, x, observation, phi)
+            x = cos(turn) * x - sin(turn) * self.velocity(parameters, x, observation, phi)[0]
         return x

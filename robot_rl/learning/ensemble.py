@@ -1,9 +1,10 @@
 """K regressors of the next chunk, whose disagreement is the demonstrator's posterior spread.
 
 Each member sees its own bootstrap of whole trajectories, as many as there are, drawn with
-replacement (PostBC, arXiv 2512.16911, which found it to work better than noise on the targets).
-Where the data leaves open what the demonstrator does, members differ; cov(s) is the covariance of
-their predictions over the whole chunk. All members are one batched network.
+replacement (PostBC, arXiv 2512.16911, which found it to work better than noise on the targets),
+and is kept where it was best on the trajectories that were not drawn. Where the data leaves open
+what the demonstrator does, members differ; cov(s) is the covariance of their predictions over the
+whole chunk. All members are one batched network.
 
 Shapes: K members, B batch, n observation, c chunk.
 """
@@ -21,6 +22,7 @@ from torch import Tensor
 
 DEPTH = 2               # hidden layers of a member
 BATCH = 64              # windows per member and update
+MEASURED = 2048         # windows that tell which parameters are best
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,38 @@ class EnsembleState:
     """Everything an update reads and writes."""
 
     slot: Slot              # (K, P)
-    best: Tensor            # (K, P), each member where it was best on what is held out
+    best: Tensor            # (K, P), each member where it was best on what it does not see
     best_loss: Tensor       # (K,)
     updates: Tensor         # ()
     fruitless: Tensor       # (), measurements in a row in which no member improved
 
 
 class Ensemble:
-    """The update rule for given data; `rows` are the windows of every member's bootstrap."""
+    """The update rule for given data; `rows` are the windows of every member's bootstrap.
+
+    Where `noised`, members see all trajectories instead, each with noise of its own on the
+    targets, as much as the targets vary.
+    """
 
     def __init__(self, data: Demonstrations, members: int, width: int, learning_rate: float,
-                 seed: int):
+                 seed: int, noised: bool = False):
         self.members = members
         self.mlp = Mlp((data.observation.shape[1], *(width,) * DEPTH, data.chunk.shape[1]))
         self.adam = Adam(learning_rate)
         self.observation = torch.from_numpy(data.observation)
         self.chunk = torch.from_numpy(data.chunk)
-        self.tested = torch.from_numpy(data.tested)
-        rows = [bootstrap(data, rng) for rng in np.random.default_rng(seed).spawn(members)]
-        self.counts = torch.tensor([len(row) for row in rows])
+        windows, rngs = len(data.trajectory), np.random.default_rng(seed).spawn(members)
+        drawn = [np.arange(windows) if noised else bootstrap(data, rng) for rng in rngs]
+        self.counts = torch.tensor([len(rows) for rows in drawn])
         self.rows = torch.zeros((members, int(self.counts.max())), dtype=torch.long)
-        for member, row in enumerate(rows):
-            self.rows[member, :len(row)] = torch.from_numpy(row)
+        for member, rows in enumerate(drawn):
+            self.rows[member, :len(rows)] = torch.from_numpy(rows)
+        self.noise = None if not noised else torch.from_numpy(np.stack([
+            rng.standard_normal(data.chunk.shape, np.float32) for rng in rngs]))
+        chosen = of_each(data.trajectory, -(-MEASURED // len(data.fold)), rngs[0])
+        self.measured = torch.from_numpy(chosen)
+        self.unseen = torch.from_numpy(np.stack([      # (K, measured), 1 where a member is judged
+            noised | ~np.isin(chosen, rows) for rows in drawn])).float()
 
     def init(self, generator: torch.Generator) -> EnsembleState:
         """Return fresh members."""
@@ -63,8 +75,11 @@ class Ensemble:
         drawn = torch.rand((self.members, BATCH), generator=generator) * self.counts[:, None]
         rows = self.rows.gather(1, drawn.long())
         parameters = state.slot.value.detach().requires_grad_()
+        target = self.chunk[rows]
+        if self.noise is not None:
+            target = target + self.noise[torch.arange(self.members)[:, None], rows]
         found = self.mlp(parameters, self.observation[rows])
-        loss = ((found - self.chunk[rows]) ** 2).mean((1, 2)).sum()
+        loss = ((found - target) ** 2).mean((1, 2)).sum()
         gradient, = torch.autograd.grad(loss, parameters)
         count = state.updates + 1.0
         slot = self.adam.step(state.slot, gradient, count)
@@ -72,9 +87,10 @@ class Ensemble:
 
     @torch.no_grad()
     def measure(self, state: EnsembleState) -> EnsembleState:
-        """Keep of each member the best so far on the trajectories held out."""
-        found = self.mlp(state.slot.value, self.observation[self.tested])
-        loss = ((found - self.chunk[self.tested]) ** 2).mean((1, 2))
+        """Keep of each member the best so far on the trajectories that it does not see."""
+        found = self.mlp(state.slot.value, self.observation[self.measured])
+        error = ((found - self.chunk[self.measured]) ** 2).mean(2)
+        loss = (error * self.unseen).sum(1) / self.unseen.sum(1)
         better = loss < state.best_loss
         return replace(
             state, best=torch.where(better[:, None], state.slot.value, state.best),
@@ -89,12 +105,25 @@ class Ensemble:
 
 
 def bootstrap(data: Demonstrations, rng: np.random.Generator) -> np.ndarray:
-    """Return the windows of as many trajectories as are trained on, drawn with replacement."""
-    trained = np.flatnonzero(~data.held_out)
-    drawn = rng.choice(trained, len(trained))
+    """Return the windows of as many trajectories as there are, drawn with replacement.
+
+    At least one trajectory is not among them.
+    """
+    count = len(data.fold)
+    drawn = rng.choice(count, count)
+    if len(np.unique(drawn)) == count:
+        drawn[0] = drawn[1]
     order = np.argsort(data.trajectory, kind='stable')
-    begin = np.searchsorted(data.trajectory[order], np.arange(len(data.held_out) + 1))
+    begin = np.searchsorted(data.trajectory[order], np.arange(count + 1))
     return np.concatenate([order[begin[index]:begin[index + 1]] for index in drawn])
+
+
+def of_each(trajectory: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `count` windows of each trajectory, all of one that has fewer."""
+    order = rng.permutation(len(trajectory))
+    order = order[np.argsort(trajectory[order], kind='stable')]
+    begin = np.searchsorted(trajectory[order], trajectory[order])
+    return np.sort(order[np.arange(len(order)) - begin < count])
 
 
 def posterior_noise(deviations: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,6 +13,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.adam import adam
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Mlp:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma and Ba 2015) on one flat tensor; state is (parameters, mean, square)."""
+    """Adam (Kingma and Ba 2015) on one flat tensor, torch's kernel as a pure function."""
 
     learning_rate: float
     beta1: float = 0.9
@@ -66,12 +67,12 @@ class Adam:
     epsilon: float = 1e-8
 
     def step(self, slot: Slot, gradient: Tensor, count: Tensor) -> Slot:
-        """Return the slot after step number `count` (from 1)."""
-        mean = slot.mean.lerp(gradient, 1.0 - self.beta1)
-        square = slot.square.lerp(gradient * gradient, 1.0 - self.beta2)
-        scale = self.learning_rate / (1.0 - self.beta1 ** count)
-        deviation = (square / (1.0 - self.beta2 ** count)).sqrt()
-        return Slot(slot.value - scale * mean / (deviation + self.epsilon), mean, square)
+        """Return the slot after step number `count` (from 1); the one given stays as it is."""
+        after = Slot(slot.value.clone(), slot.mean.clone(), slot.square.clone())
+        adam([after.value], [gradient], [after.mean], [after.square], [], [count - 1.0],
+             fused=True, amsgrad=False, maximize=False, weight_decay=0.0, lr=self.learning_rate,
+             beta1=self.beta1, beta2=self.beta2, eps=self.epsilon)
+        return after
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,12 @@ PostBC, Wagenmaker et al., arXiv 2512.16911.
 
 Demonstrations -> ensemble -> chunks with noise alpha * N(0, cov(s)) -> denoiser -> artifact.
 alpha = 0 is behavioural cloning (BC); with spread = constant the noise is N(0, 1) in every state,
-which is sigma-BC with alpha as sigma. Where alpha is to be chosen, it is turned up while the
-policy's regions hold too few of the held-out actions, and down while they hold too many.
+which is sigma-BC with alpha as sigma.
+
+The policy learns from all trajectories. Beside it, with the same alpha, learn as many others as
+there are folds, each from all but the trajectories in its own; on those it is measured. An alpha
+that is to be chosen is turned up while the regions hold too few of the actions in them, and down
+while they hold too many.
 """
 
 from __future__ import annotations
@@ -27,13 +31,15 @@ from robot_rl.learning.networks import Adam, Slot
 import torch
 from torch import Tensor
 
-SPREADS = ('posterior', 'constant')
+SPREADS = ('diagonal', 'full', 'noised', 'constant')
 CHOOSE = -1.0                   # alpha that held-out coverage is to choose
-FIRST, LEAST, MOST = 1.0, 0.05, 10.0    # alpha then: at first, and its bounds
+FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # alpha then: at first, and its bounds; a policy that acts
+#                                 far more at random than the posterior loses what it was taught
 TARGET = 0.9                    # level that the choice makes right
 GAIN = 3.0                      # change of ln(alpha) per round and share that is not covered
-LOOK, FINAL = (128, 32), (256, 64)      # held-out states, and samples in each, of a measurement
+LOOK, FINAL = (256, 32), (512, 64)      # held-out states, and samples in each, of a measurement
 ROUND = {'ensemble': 250, 'policy': 250}        # updates in a round
+LEAST_UPDATES, PASSES = 8000, 60        # of the policy where none are given; over all windows
 STAGES = ('ensemble', 'policy', 'calibration', 'done')
 SHARES = {'ensemble': 0.15, 'policy': 0.8, 'calibration': 0.05}     # of the time, roughly
 
@@ -45,15 +51,17 @@ class FitConfig:
     chunk: int = 4                  # k, actions that are planned together
     replan: int = 2                 # of them that are executed before the next plan
     members: int = 10               # K, of the ensemble
-    spread: str = 'posterior'       # or constant: the same noise everywhere, as in sigma-BC
+    spread: str = 'diagonal'        # of the ensemble, each number of a chunk by itself; full: with
+    #                                 what they share; noised: full, of an ensemble that sees noise
+    #                                 in place of bootstraps; constant: the same everywhere
     alpha: float = CHOOSE           # of the spread in the policy; -1: by held-out coverage
-    holdout: float = 0.15           # share of the trajectories, at least one
-    updates: int = 20_000           # of the policy
+    folds: int = 10                 # F at most, of the trajectories, for the held-out coverage
+    updates: int = 0                # of the policy; 0: as many as the data asks for
     ensemble_updates: int = 5_000   # of every member, at most
     patience: int = 4               # measurements without progress that end the ensemble's
     member_width: int = 128         # units per hidden layer of a member
-    batch: int = 256                # windows per update of the policy
-    width: int = 256                # units per hidden layer of the policy
+    batch: int = 64                 # windows per update of the policy
+    width: int = 128                # units per hidden layer of the policy
     depth: int = 3                  # hidden layers of the policy
     learning_rate: float = 1e-3     # of Adam; the policy's falls to 0 with the cosine
     average: float = 0.999          # share of the averaged parameters that an update leaves
@@ -68,9 +76,10 @@ class FitConfig:
             ('members', '2 to 100', 2 <= self.members <= 100),
             ('spread', f'one of {", ".join(SPREADS)}', self.spread in SPREADS),
             ('alpha', 'from 0 to 10, or -1', 0 <= self.alpha <= 10 or self.alpha == CHOOSE),
-            ('holdout', 'above 0 and below 1', 0 < self.holdout < 1),
+            ('folds', '2 to 20', 2 <= self.folds <= 20),
             *((name, 'at least 1', getattr(self, name) >= 1) for name in (
-                'updates', 'ensemble_updates', 'patience', 'member_width', 'batch', 'width')),
+                'ensemble_updates', 'patience', 'member_width', 'batch', 'width')),
+            ('updates', 'at least 0', self.updates >= 0),
             ('depth', '1 to 8', 1 <= self.depth <= 8),
             ('learning_rate', 'above 0 and below 1', 0 < self.learning_rate < 1),
             ('average', 'from 0 to below 1', 0 <= self.average < 1),
@@ -93,15 +102,19 @@ class Fit:
         self.stage, self.calibration = STAGES[0], {}
         self._generator = torch.Generator().manual_seed(config.seed)
         self._ensemble = Ensemble(data, config.members, config.member_width,
-                                  config.learning_rate, config.seed)
+                                  config.learning_rate, config.seed, config.spread == 'noised')
         self._members = self._ensemble.init(self._generator)
         size, observed = data.chunk.shape[1], data.observation.shape[1]
         self.denoiser = Denoiser(size, observed, config.width, config.depth)
-        self._policy = Slot.of(self.denoiser.mlp.init(1, self._generator))
-        self.average = self._policy.value       # (1, P) what is sampled from
-        self._updates = 0                       # of the policy
-        self._rows = torch.from_numpy(data.trained)
-        self._deviations: Tensor | None = None  # (N trained, K, c), once the ensemble stands
+        self._policies = Slot.of(self.denoiser.mlp.init(1 + data.folds, self._generator))
+        self.average = self._policies.value     # (1 + F, P) what is sampled from; 0 sees all
+        self._updates = 0                       # of the policies, so far
+        self._due = config.updates or max(
+            LEAST_UPDATES, PASSES * len(data.trajectory) // config.batch)
+        rows = [np.arange(len(data.trajectory)), *map(data.trained, range(data.folds))]
+        self._counts = torch.tensor([len(found) for found in rows])[:, None]
+        self._rows = torch.from_numpy(np.stack([np.resize(found, len(rows[0])) for found in rows]))
+        self._deviations: Tensor | None = None  # (N, K, c), once the ensemble stands
         self.alpha = FIRST if config.alpha == CHOOSE else config.alpha
         self._search: list[list[float]] = []    # (updates, alpha, share covered) of each look
         self._loss = float('nan')
@@ -125,9 +138,9 @@ class Fit:
             self.stage = 'policy'
 
     def _round_policy(self) -> None:
-        for _ in range(min(ROUND['policy'], self.config.updates - self._updates)):
+        for _ in range(min(ROUND['policy'], self._due - self._updates)):
             self._update_policy()
-        if self._updates >= self.config.updates:
+        if self._updates >= self._due:
             self.stage = 'calibration'
         elif self.config.alpha == CHOOSE:
             self._turn_alpha()
@@ -136,12 +149,12 @@ class Fit:
         states, found = self._covered(*FINAL)
         self.calibration = {
             'levels': list(LEVELS), 'covered': list(found.shares), 'states': states,
-            'trajectories': int(self.data.held_out.sum()), 'alpha': self.alpha,
+            'trajectories': len(self.data.fold), 'folds': self.data.folds, 'alpha': self.alpha,
             'search': list(self._search)}
         self.stage = STAGES[-1]
 
     def _turn_alpha(self) -> None:
-        """Move alpha towards TARGET, by less and less as the policy comes to rest."""
+        """Move alpha towards TARGET, by less and less as the policies come to rest."""
         _, found = self._covered(*LOOK)
         self._search.append([self._updates, self.alpha, found[TARGET]])
         turn = GAIN * self._falling * (TARGET - found[TARGET])
@@ -150,60 +163,68 @@ class Fit:
     @property
     def _falling(self) -> float:
         """Share of the learning rate that is left."""
-        return 0.5 * (1.0 + cos(pi * self._updates / self.config.updates))
+        return 0.5 * (1.0 + cos(pi * self._updates / self._due))
 
     def _update_policy(self) -> None:
         """One step of denoising on perturbed chunks, with a falling rate, and its average."""
         config, generator = self.config, self._generator
-        drawn = torch.randint(len(self._rows), (config.batch,), generator=generator)
-        rows = self._rows[drawn]
+        policies = len(self._rows)
+        drawn = torch.rand((policies, config.batch), generator=generator) * self._counts
+        rows = self._rows.gather(1, drawn.long())
         chunk = torch.from_numpy(self.data.chunk)[rows]
         if self.alpha:
-            chunk = chunk + self.alpha * self._noise(drawn)
+            chunk = chunk + self.alpha * self._noise(rows.flatten()).view(chunk.shape)
         observation = torch.from_numpy(self.data.observation)[rows]
-        parameters = self._policy.value.detach().requires_grad_()
-        loss = self.denoiser.loss(parameters, chunk, observation, generator)
-        gradient, = torch.autograd.grad(loss, parameters)
+        parameters = self._policies.value.detach().requires_grad_()
+        losses = self.denoiser.losses(parameters, chunk, observation, generator)
+        gradient, = torch.autograd.grad(losses.sum(), parameters)
         adam = Adam(config.learning_rate * self._falling)
         self._updates += 1
-        self._policy = adam.step(self._policy, gradient, torch.tensor(float(self._updates)))
+        self._policies = adam.step(self._policies, gradient, torch.tensor(float(self._updates)))
         early = (1.0 + self._updates) / (10.0 + self._updates)
-        self.average = self._policy.value.lerp(self.average, min(config.average, early))
-        self._loss = float(loss.detach())
+        self.average = self._policies.value.lerp(self.average, min(config.average, early))
+        self._loss = float(losses[0].detach())
 
-    def _noise(self, drawn: Tensor) -> Tensor:
-        if self.config.spread == 'constant':
-            return torch.randn((len(drawn), self.data.chunk.shape[1]), generator=self._generator)
+    def _noise(self, rows: Tensor) -> Tensor:
+        """Return noise (B, c) for the chunks of rows (B,)."""
+        config = self.config
+        if config.spread == 'constant':
+            return torch.randn((len(rows), self.data.chunk.shape[1]), generator=self._generator)
         if self._deviations is None:
-            seen = torch.from_numpy(self.data.observation)[self._rows]
-            self._deviations = self._ensemble.deviations(self._members, seen)
-        return posterior_noise(self._deviations[drawn], self._generator)
+            self._deviations = self._ensemble.deviations(
+                self._members, torch.from_numpy(self.data.observation))
+        if config.spread == 'diagonal':
+            spread = self._deviations[rows].square().mean(1).sqrt()
+            return spread * torch.randn(spread.shape, generator=self._generator)
+        return posterior_noise(self._deviations[rows], self._generator)
 
     def _covered(self, states: int, samples: int) -> tuple[int, Covered]:
         """Return how many held-out states were sampled in, and the coverage of what is executed.
 
-        Always in the same states and of the same noise: only the policy makes a difference.
+        Always in the same states and of the same noise: only the policies make a difference.
         """
         data, config = self.data, self.config
-        rows = np.random.default_rng(config.seed).permutation(data.tested)[:states]
-        generator = torch.Generator().manual_seed(config.seed)
-        seen = torch.from_numpy(data.observation)[rows].repeat_interleave(samples, 0)
-        noise = torch.randn((len(seen), data.chunk.shape[1]), generator=generator)
-        drawn = torch.cat([
-            self.denoiser.sample(self.average, part, latent, config.sampling_steps)
-            for part, latent in zip(seen.split(4096), noise.split(4096))])
-        shape = (len(rows), -1, data.length, drawn.shape[1] // data.length)
-        found = drawn.numpy().reshape(shape)[:, :, :config.replan]
-        actions = data.chunk[rows].reshape(shape)[:, 0, :config.replan]
-        return len(rows), coverage(np.concatenate(found.transpose(2, 0, 1, 3)),
-                                   np.concatenate(actions.transpose(1, 0, 2)))
+        rng, generator = np.random.default_rng(config.seed), torch.Generator()
+        generator.manual_seed(config.seed)
+        size, sampled, done = data.chunk.shape[1] // data.length, [], []
+        for fold in range(data.folds):
+            rows = rng.permutation(data.tested(fold))[:-(-states // data.folds)]
+            seen = torch.from_numpy(data.observation)[rows].repeat_interleave(samples, 0)
+            noise = torch.randn((len(seen), data.chunk.shape[1]), generator=generator)
+            drawn = self.denoiser.sample(self.average[[fold + 1]], seen, noise,
+                                         config.sampling_steps)
+            sampled.append(drawn.view(len(rows), samples, data.length, size))
+            done.append(data.chunk[rows].reshape(len(rows), data.length, size))
+        found = torch.cat(sampled)[:, :, :config.replan].transpose(1, 2).flatten(0, 1)
+        actions = np.concatenate(done)[:, :config.replan].reshape(-1, size)
+        return len(actions) // config.replan, coverage(found.numpy(), actions)
 
     # What a fit leaves behind.
 
     def artifact(self, contract: Contract, version: int, provenance: dict) -> bytes:
         """Return the demonstrator, with its calibration in its provenance."""
         data, config = self.data, self.config
-        parts = [part[0].numpy() for part in self.denoiser.mlp.split(self.average)]
+        parts = [part[0].numpy() for part in self.denoiser.mlp.split(self.average[:1])]
         layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
         parts = [part.numpy() for part in self._ensemble.mlp.split(self._members.best)]
         members = list(zip(parts[::2], parts[1::2]))
@@ -216,7 +237,7 @@ class Fit:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all that changes, for a checkpoint."""
         tensors = {'generator': self._generator.get_state(), 'average': self.average}
-        for name, state in (('policy', self._policy), ('member', self._members.slot)):
+        for name, state in (('policy', self._policies), ('member', self._members.slot)):
             tensors |= {f'{name}.{item.name}': getattr(state, item.name)
                         for item in fields(Slot)}
         tensors |= {f'member.{name}': getattr(self._members, name)
@@ -240,7 +261,7 @@ class Fit:
         self.average = tensors['average']
         slots = {name: Slot(*(tensors[f'{name}.{item.name}'] for item in fields(Slot)))
                  for name in ('policy', 'member')}
-        self._policy = slots['policy']
+        self._policies = slots['policy']
         self._members = EnsembleState(slots['member'], *(
             tensors[f'member.{name}'] for name in ('best', 'best_loss', 'updates', 'fruitless')))
         self.stage, self._updates = manifest['stage'], manifest['updates']
@@ -250,7 +271,7 @@ class Fit:
     def _figures(self) -> dict:
         config, members = self.config, self._members
         shares = {'ensemble': float(members.updates) / config.ensemble_updates,
-                  'policy': self._updates / config.updates,
+                  'policy': self._updates / self._due,
                   'calibration': 1.0 if self.done else 0.0}
         passed = STAGES.index(self.stage)
         percent = 100.0 * sum(

@@ -50,11 +50,12 @@ class Settings:
     alpha: float = parameter(FIT.alpha, 'Share of that in the policy; 0: behavioural cloning; '
                              '-1: as much as covers held-out actions', low=-1.0, high=10.0,
                              live=True)
-    spread: str = parameter(FIT.spread, 'What alpha scales: the posterior, or the same everywhere',
+    spread: str = parameter(FIT.spread, 'What alpha scales',
                             choices=SPREADS, live=True)
-    holdout: float = parameter(FIT.holdout, 'Share of the trajectories that is held out',
-                               low=0.01, high=0.9, live=True)
-    fit_updates: int = parameter(FIT.updates, 'Updates of the policy', low=1, live=True)
+    folds: int = parameter(FIT.folds, 'Of the trajectories, at most; each is held out once',
+                           low=2, high=20, live=True)
+    fit_updates: int = parameter(FIT.updates, 'Updates of the policy; 0: as the data asks for',
+                                 low=0, live=True)
     fit_seed: int = parameter(FIT.seed, 'Seed of a fit', low=0, live=True)
     fit_threads: int = parameter(FitSettings().threads, 'Processor threads of a fit', low=1,
                                  high=256, live=True)
@@ -62,7 +63,7 @@ class Settings:
     def order(self) -> FitOrder:
         """Return what to fit, and from what."""
         fit = replace(FIT, chunk=self.chunk, replan=self.replan, members=self.members,
-                      alpha=self.alpha, spread=self.spread, holdout=self.holdout,
+                      alpha=self.alpha, spread=self.spread, folds=self.folds,
                       updates=self.fit_updates, seed=self.fit_seed)
         return FitOrder(Path(self.fit_dir), self.roots(),
                         FitSettings(self.ingest(), fit, self.fit_threads))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import count, islice
 from pathlib import Path
 import time
 
@@ -28,12 +29,12 @@ from robot_rl.learning.sac import SacConfig
 from robot_rl.scripted import ScriptedPerson
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.gap import Gap, SHIPPED
-from robot_rl.sim.trial import Budget, FineTuning, measure, run_trial
+from robot_rl.sim.trial import Budget, FineTuning, GOAL, measure, run_trial
 from robot_rl.sim.twin import Twin
 from robot_rl.tasks import push_t
 
 HELD_OUT = 20                   # demonstrations that no fit sees, for the coverage
-RECORDED = 100                  # of the scripted person, beside those held out
+RECORDED = 100                  # successes of the scripted person, beside those held out
 STATES, SAMPLES = 256, 64       # held-out states, and plans in each
 MEASURE_SEED = 7                # of worlds and plans that tell the pretrained success
 
@@ -49,17 +50,19 @@ class Task:
 
 TASKS = {
     'puck_push': Task(SHIPPED['declared'],
-                      Budget(episodes=80, period=5, measured=50, final=100)),
-    'push_t': Task(Gap(), Budget(episodes=40, period=5, measured=50, final=100),
+                      Budget(episodes=60, period=5, measured=50, final=100, enough=GOAL)),
+    'push_t': Task(Gap(), Budget(episodes=40, period=5, measured=50, final=100, enough=GOAL),
                    'robot_rl.tasks.push_t:close'),
 }
-PLAIN = FitConfig(ensemble_updates=1)           # no use is made of its ensemble
+PLAIN = FitConfig(ensemble_updates=1, folds=2)  # no use is made of its ensemble, and of folds
 METHODS = {
     'bc': replace(PLAIN, alpha=0.0),
     'sigma_bc': replace(PLAIN, spread='constant', alpha=0.1),
     'postbc': FitConfig(),
-    'sigma_bc_chosen': replace(PLAIN, spread='constant'),   # alpha by coverage, as postbc's
+    'sigma_bc_chosen': FitConfig(ensemble_updates=1, spread='constant'),    # as postbc's
     'postbc_alpha_1': FitConfig(alpha=1.0),                 # as published
+    'postbc_full': FitConfig(spread='full'),
+    'postbc_noised': FitConfig(spread='noised'),
     'postbc_members_3': FitConfig(members=3),
 }
 SAC = SacConfig(width=128, target_rate=0.02)   # fast: there are few updates in so few episodes
@@ -86,7 +89,6 @@ class FitCell:
     method: str
     demos: int                  # 0: all
     seed: int                   # of the fit, and of which demonstrations it gets
-    updates: int                # of the policy
     measured: int               # episodes that tell the pretrained success
 
     kind, needs = 'fit', None
@@ -102,8 +104,8 @@ class FitCell:
     def run(self, taught: Taught, _: bytes) -> tuple[dict, bytes]:
         """Fit; return what the policy does, and the policy."""
         contract, task = contract_of(self.task), TASKS[self.task]
-        config = replace(METHODS[self.method], updates=self.updates, seed=self.seed)
-        fit = Fit(Demonstrations.build(taught.episodes, contract, config.chunk, config.holdout,
+        config = replace(METHODS[self.method], seed=self.seed)
+        fit = Fit(Demonstrations.build(taught.episodes, contract, config.chunk, config.folds,
                                        self.seed), config)
         while not fit.done:
             figures = fit.round()
@@ -205,7 +207,9 @@ def demonstrations(task: str, pusht_file: Path | None) -> list[Transitions]:
         order = np.random.default_rng(0).permutation(len(episodes))     # people get better at it
         return [episodes[index] for index in order]
     twin = Twin(contract)
-    return [scripted(twin, number) for number in range(RECORDED + HELD_OUT)]
+    episodes = (scripted(twin, number) for number in count())
+    return list(islice((episode for episode in episodes if episode.terminated[-1]),
+                       RECORDED + HELD_OUT))
 
 
 def chosen(recorded: Sequence[Transitions], demos: int, seed: int) -> Taught:
@@ -216,7 +220,7 @@ def chosen(recorded: Sequence[Transitions], demos: int, seed: int) -> Taught:
 
 
 def scripted(twin: Twin, number: int) -> Transitions:
-    """Record an episode of the task's scripted person, whatever comes of it."""
+    """Record an episode of the task's scripted person."""
     person = ScriptedPerson(twin.contract, np.random.default_rng([0, number]))
     return derive_transitions(run_episode(twin, person, Mode.SCRIPTED, number), twin.contract)
 

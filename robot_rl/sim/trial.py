@@ -29,7 +29,7 @@ from robot_rl.sim.twin import Twin
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import VectorEpisodes
 
-GOAL, ENOUGH = 0.9, 0.95        # success to reach; to end at, twice in a row
+GOAL = 0.9                      # success to reach
 OTHER_STARTS = 1 << 20          # on the seed of measured worlds: none starts as one learned from
 
 
@@ -68,6 +68,7 @@ class Budget:
     period: int = 25            # of them between measurements of the greedy policy
     measured: int = 50          # episodes of a measurement; not counted: a robot has evaluate mode
     final: int = 100            # of the last one
+    enough: float = 0.95        # success that ends it, where two measurements in a row show it
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def run_trial(contract: Contract, gap: Gap, method: Method, simulated: Result | 
 
     `simulated` is what the simulator trained, None for methods that use none of it;
     `demonstrator` is what was fitted to demonstrations, which are learned from as well. It ends
-    early once two measurements in a row come to ENOUGH. Raises UserError for artifacts that are
+    early once two measurements in a row come to `enough`. Raises UserError for artifacts that are
     missing or do not fit, Diverged where the physics does not survive.
     """
     return _Session(contract, gap, method, simulated, budget, seed, sac, demonstrator,
@@ -205,7 +206,7 @@ class _Session:
             self.episode(episode)
             if episode % budget.period == 0:
                 curve.append(self.point(episode))
-                if min(point.success for point in curve[-2:]) >= ENOUGH:
+                if min(point.success for point in curve[-2:]) >= budget.enough:
                     break
         reached = next((point for point in curve if point.success >= GOAL), None)
         final = self.point(curve[-1].episodes, budget.final, budget.episodes + 1)

@@ -105,9 +105,9 @@ def test_a_cell_that_fails_is_told(tmp_path, ran, monkeypatch, capsys):
 
 def test_the_folder_of_another_run_is_refused(tmp_path, ran, monkeypatch, capsys):
     main(tmp_path)
-    monkeypatch.setattr(benchmark, 'FAST_UPDATES', 7)
+    monkeypatch.setattr(benchmark, 'FAST_MEASURED', 7)
     assert main(tmp_path) == 2
-    assert 'settings.json: puck_push: updates: not that of this run' in capsys.readouterr().err
+    assert 'settings.json: puck_push: measured: not that of this run' in capsys.readouterr().err
 
 
 def test_demonstrations_that_cannot_be_read_are_told_without_a_traceback(tmp_path, ran,

@@ -1,4 +1,4 @@
-"""Demonstrations: windows of actions that never cross an end, and trajectories held out whole."""
+"""Demonstrations: windows of actions that never cross an end, and folds of whole trajectories."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def episode(length: int, rng, terminated=(), truncated=()) -> Transitions:
                        rng.standard_normal((length, N)).astype(np.float32), *ends)
 
 
-def build(episodes, chunk=3, holdout=0.25, seed=0) -> Demonstrations:
-    return Demonstrations.build(episodes, CONTRACT, chunk, holdout, seed)
+def build(episodes, chunk=3, folds=4, seed=0) -> Demonstrations:
+    return Demonstrations.build(episodes, CONTRACT, chunk, folds, seed)
 
 
 def test_a_window_holds_the_next_actions_and_repeats_the_last():
@@ -38,27 +38,35 @@ def test_no_window_crosses_a_gap_in_the_recording():
     whole, other = episode(6, rng, truncated=[2]), episode(4, rng)
     data = build([whole, other], chunk=2)
     raw = data.chunk * data.action_std + data.action_mean
-    assert len(data.held_out) == 3      # the gap makes two trajectories of one episode
+    assert len(data.fold) == 3      # the gap makes two trajectories of one episode
     assert np.allclose(raw[2], np.tile(whole.action[2], 2), atol=1e-6)
     assert np.allclose(raw[1], whole.action[1:3].ravel(), atol=1e-6)
 
 
-def test_trajectories_are_held_out_whole():
+def test_every_trajectory_is_tested_whole_in_one_fold():
     rng = np.random.default_rng(0)
-    data = build([episode(5, rng) for _ in range(8)])
-    assert data.held_out.sum() == 2
-    assert set(data.trajectory[data.tested]) == set(np.flatnonzero(data.held_out))
-    assert sorted([*data.trained, *data.tested]) == list(range(40))
+    data = build([episode(5, rng) for _ in range(10)])
+    assert data.folds == 4 and sorted(np.bincount(data.fold)) == [2, 2, 3, 3]
+    tested = [data.tested(fold) for fold in range(4)]
+    assert sorted(np.concatenate(tested)) == list(range(50))
+    for fold, rows in enumerate(tested):
+        assert set(data.trajectory[rows]) == set(np.flatnonzero(data.fold == fold))
+        assert sorted([*data.trained(fold), *rows]) == list(range(50))
 
 
-def test_statistics_are_those_of_what_is_trained_on():
+def test_there_are_no_more_folds_than_trajectories():
     rng = np.random.default_rng(0)
-    episodes = [episode(50, rng) for _ in range(4)]
-    data = build(episodes)
-    assert np.abs(data.observation[data.trained].mean(0)).max() < 1e-5
-    assert np.allclose(data.observation[data.trained].std(0), 1.0, atol=1e-4)
-    assert np.abs(data.observation[data.tested].mean(0)).max() > 1e-3
-    assert np.allclose(data.action_mean, np.tile(data.action_mean[:M], 3))
+    data = build([episode(5, rng), episode(5, rng)])
+    assert sorted(data.fold) == [0, 1]
+
+
+def test_observations_and_actions_are_standardised():
+    rng = np.random.default_rng(0)
+    data = build([episode(50, rng) for _ in range(4)], chunk=1)
+    assert np.abs(data.observation.mean(0)).max() < 1e-5
+    assert np.allclose(data.observation.std(0), 1.0, atol=1e-4)
+    assert np.abs(data.chunk.mean(0)).max() < 1e-5
+    assert np.allclose(data.chunk.std(0), 1.0, atol=1e-4)
 
 
 def test_an_action_that_is_never_used_is_not_blown_up():
@@ -75,9 +83,3 @@ def test_an_action_that_is_never_used_is_not_blown_up():
 def test_one_trajectory_is_too_few():
     with pytest.raises(UserError, match='expected at least two.*found 1; record more'):
         build([episode(9, np.random.default_rng(0))])
-
-
-def test_at_least_one_trajectory_is_trained_on():
-    rng = np.random.default_rng(0)
-    data = build([episode(5, rng), episode(5, rng)], holdout=0.99)
-    assert data.held_out.sum() == 1

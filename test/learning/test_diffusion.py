@@ -21,7 +21,7 @@ class Exact(Denoiser):
         variance = (signal * self.std) ** 2 + noise ** 2
         chunk = self.mean + signal * self.std ** 2 / variance * (x - signal * self.mean)
         drawn = noise / variance * (x - signal * self.mean)
-        return signal * drawn - noise * chunk
+        return (signal * drawn - noise * chunk)[None]
 
 
 @pytest.mark.parametrize('steps', [1, 2, 8])
@@ -55,8 +55,9 @@ def two_modes():
     for count in range(1, 1501):
         side = torch.randint(2, (128, 1), generator=generator) * 2.0 - 1.0
         parameters = slot.value.detach().requires_grad_()
-        loss = denoiser.loss(parameters, side.expand(128, 2), torch.zeros((128, 1)), generator)
-        gradient, = torch.autograd.grad(loss, parameters)
+        losses = denoiser.losses(parameters, side.expand(1, 128, 2), torch.zeros((1, 128, 1)),
+                                 generator)
+        gradient, = torch.autograd.grad(losses.sum(), parameters)
         slot = adam.step(slot, gradient, torch.tensor(float(count)))
     noise = torch.randn((2000, 2), generator=generator)
     return denoiser.sample(slot.value, torch.zeros((2000, 1)), noise, 8).numpy()

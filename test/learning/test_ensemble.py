@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.ensemble import bootstrap, Ensemble, posterior_noise
+from robot_rl.learning.ensemble import bootstrap, Ensemble, of_each, posterior_noise
 from robot_rl.learning.policy import Normalizer
 import torch
 
@@ -16,11 +16,9 @@ def line(trajectories: int, length: int = 12, gap: float = 0.0, seed: int = 0) -
     side = np.repeat(rng.choice((-1.0, 1.0), trajectories), length)
     place = side * rng.uniform(gap, 1.0, trajectories * length)
     chunk = np.stack((np.sin(2 * place), place), 1) + 0.05 * rng.standard_normal((len(place), 2))
-    held_out = np.zeros(trajectories, bool)
-    held_out[::5] = True
     return Demonstrations(
         place[:, None].astype(np.float32), chunk.astype(np.float32),
-        np.repeat(np.arange(trajectories), length), held_out, 1,
+        np.repeat(np.arange(trajectories), length), np.arange(trajectories) % 2, 1,
         Normalizer(np.zeros(1, np.float32), np.ones(1, np.float32)),
         np.zeros(2, np.float32), np.ones(2, np.float32))
 
@@ -45,9 +43,21 @@ def test_a_bootstrap_draws_whole_trajectories_with_replacement():
     data = line(10, length=4)
     counts = np.bincount(bootstrap(data, np.random.default_rng(0)), minlength=40).reshape(10, 4)
     assert (counts == counts[:, :1]).all()          # a trajectory is drawn whole or not
-    assert counts.sum() == 8 * 4                    # as many as are trained on
-    assert counts[data.held_out].sum() == 0
-    assert counts.max() > 1 and (counts[~data.held_out, 0] == 0).any()
+    assert counts.sum() == 10 * 4                   # as many as there are
+    assert counts.max() > 1
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_a_bootstrap_leaves_a_trajectory_to_judge_by(seed):
+    data = line(2, length=4)
+    assert len(np.unique(bootstrap(data, np.random.default_rng(seed)))) == 4
+
+
+def test_so_many_windows_of_each_trajectory_are_found():
+    trajectory = np.array([2, 0, 1, 0, 2, 0, 2])
+    found = of_each(trajectory, 2, np.random.default_rng(0))
+    assert np.bincount(trajectory[found]).tolist() == [2, 1, 2]
+    assert len(set(found)) == 5
 
 
 def test_members_differ_where_no_data_is():
@@ -63,7 +73,7 @@ def test_the_spread_falls_as_demonstrations_grow_so_the_posterior_becomes_clonin
     assert many < 0.5 * few
 
 
-def test_each_member_is_kept_where_it_was_best_on_what_is_held_out():
+def test_each_member_is_kept_where_it_was_best_on_what_it_does_not_see():
     data = line(6)
     ensemble, state = fitted(data, 1500)
     best = state.best_loss.clone()
@@ -73,6 +83,29 @@ def test_each_member_is_kept_where_it_was_best_on_what_is_held_out():
         state.best, state.best_loss, state.updates, state.fruitless))
     assert torch.equal(spoiled.best_loss, best) and torch.equal(spoiled.best, state.best)
     assert spoiled.fruitless == state.fruitless + 1
+
+
+def test_a_member_is_judged_by_what_its_bootstrap_left():
+    ensemble = Ensemble(line(6), 10, 8, 1e-3, 0)
+    for member in range(10):
+        seen = ensemble.rows[member, :ensemble.counts[member]].unique()
+        judged = ensemble.measured[ensemble.unseen[member] > 0]
+        assert len(judged) and not np.isin(judged, seen).any()
+        assert len(judged) + len(seen) == 6 * 12
+
+
+def test_members_that_see_noise_in_place_of_bootstraps_differ_less_as_demonstrations_grow():
+    places = np.linspace(-1, 1, 21)
+
+    def noised(count: int) -> float:
+        ensemble = Ensemble(line(count, 4), 10, 32, 3e-3, 0, noised=True)
+        generator = torch.Generator().manual_seed(0)
+        state = ensemble.init(generator)
+        for _ in range(600):
+            state, _ = ensemble.update(state, generator)
+        return spread(ensemble, ensemble.measure(state), places).mean()
+
+    assert 0 < noised(80) < 0.5 * noised(5)
 
 
 def test_noise_has_the_full_covariance_of_the_members():

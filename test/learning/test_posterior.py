@@ -10,13 +10,15 @@ from robot_rl.bundle import unpack
 from robot_rl.contract import load_contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
+from robot_rl.learning import posterior
 from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.posterior import Fit, FitConfig, plot
+import torch
 
 CONTRACT = load_contract('puck_push')
 N, M = len(CONTRACT.layout), len(CONTRACT.action.layout)
 SMALL = FitConfig(chunk=2, replan=1, members=5, updates=2500, ensemble_updates=500, batch=64,
-                  width=48, depth=2, member_width=32, sampling_steps=4, holdout=0.5)
+                  width=48, depth=2, member_width=32, sampling_steps=4, folds=2)
 
 
 def episodes(count: int, length: int = 12, seed: int = 0, hand: float = 0.1):
@@ -37,7 +39,7 @@ def episodes(count: int, length: int = 12, seed: int = 0, hand: float = 0.1):
 
 
 def data(count: int = 30) -> Demonstrations:
-    return Demonstrations.build(list(episodes(count)), CONTRACT, SMALL.chunk, SMALL.holdout, 0)
+    return Demonstrations.build(list(episodes(count)), CONTRACT, SMALL.chunk, SMALL.folds, 0)
 
 
 def run(fit: Fit) -> Fit:
@@ -52,22 +54,31 @@ def artifact(fit: Fit) -> bytes:
 
 @pytest.fixture(scope='module')
 def calibrated() -> Fit:
-    return run(Fit(data(), SMALL))
+    return run(Fit(data(14), SMALL))
 
 
 def covered(fit: Fit) -> dict:
     return dict(zip(fit.calibration['levels'], fit.calibration['covered']))
 
 
-def test_the_chosen_alpha_makes_the_region_hold_what_it_says(calibrated):
-    assert covered(calibrated)[0.9] == pytest.approx(0.9, abs=0.07)
+def test_the_chosen_alpha_makes_the_region_hold_what_it_says(monkeypatch):
+    monkeypatch.setattr(posterior, 'ROUND', {'ensemble': 250, 'policy': 50})
+    fit = run(Fit(data(), replace(SMALL, spread='constant')))
+    assert covered(fit)[0.9] == pytest.approx(0.9, abs=0.05)
+    assert covered(fit)[0.5] < covered(fit)[0.8] < covered(fit)[0.95]
 
 
-def test_cloning_of_the_same_few_demonstrations_holds_too_little(calibrated):
-    cloned = run(Fit(data(), replace(SMALL, alpha=0.0)))
+def test_cloning_holds_too_little_and_the_posterior_more(calibrated):
+    cloned = run(Fit(data(14), replace(SMALL, alpha=0.0)))
     assert cloned.calibration['alpha'] == 0.0
     assert cloned.calibration['search'] == []
     assert covered(cloned)[0.9] < 0.6
+    assert covered(calibrated)[0.9] > covered(cloned)[0.9] + 0.2
+
+
+def test_alpha_stays_within_its_bounds(calibrated):
+    alphas = [alpha for _, alpha, _ in calibrated.calibration['search']]
+    assert alphas[0] == 1.0 and max(alphas) == calibrated.alpha == 1.5
 
 
 def test_every_stage_tells_how_far_it_is():
@@ -110,6 +121,28 @@ def test_constant_spread_needs_no_ensemble_and_is_the_same_everywhere():
     assert fit._deviations is None
 
 
+@pytest.mark.parametrize('spread', ['full', 'noised'])
+def test_other_spreads_hold_more_than_cloning_too(spread, calibrated):
+    config = replace(SMALL, updates=1500)
+    cloned, wide = (run(Fit(data(14), replace(config, spread=spread, alpha=alpha)))
+                    for alpha in (0.0, 1.5))
+    assert covered(wide)[0.9] > covered(cloned)[0.9] + 0.1
+
+
+def test_diagonal_noise_is_that_of_the_members_number_by_number(calibrated):
+    rows = torch.zeros(20_000, dtype=torch.long)
+    drawn, deviations = calibrated._noise(rows), calibrated._deviations[0]
+    assert torch.allclose(drawn.std(0), deviations.square().mean(0).sqrt(), rtol=0.05)
+    assert torch.corrcoef(drawn.T).fill_diagonal_(0.0).abs().max() < 0.05
+
+
+def test_a_fold_is_never_shown_to_the_policy_that_is_measured_on_it():
+    fit = Fit(data(), SMALL)
+    for fold in range(SMALL.folds):
+        assert not np.isin(fit._rows[1 + fold], fit.data.tested(fold)).any()
+    assert set(fit._rows[0].tolist()) == set(range(len(fit.data.trajectory)))
+
+
 def test_the_artifact_tells_how_it_was_made(calibrated):
     _, manifest = unpack(artifact(calibrated), 'test')
     assert manifest['kind'] == 'diffusion' and manifest['chunk'] == 2
@@ -130,7 +163,7 @@ def test_alpha_falls_where_regions_hold_too_much():
 
 @pytest.mark.parametrize('name, value', [
     ('chunk', 0), ('replan', 3), ('members', 1), ('spread', 'wide'), ('alpha', -0.5),
-    ('alpha', float('nan')), ('holdout', 1.0), ('updates', 0), ('learning_rate', 0.0)])
+    ('alpha', float('nan')), ('folds', 1), ('updates', -1), ('learning_rate', 0.0)])
 def test_a_setting_that_cannot_work_is_named(name, value):
     with pytest.raises(UserError, match=f'fit: {name}: expected .*, found'):
         replace(SMALL, **{name: value}).check()

@@ -25,7 +25,7 @@ SMALL = {'chunk': 2, 'replan': 1, 'members': 2, 'fit_updates': 1000, 'fit_thread
          'min_steps': 3}
 PATIENCE = 60.0         # s for a fit, which goes behind everything else on the machine
 CONFIG = Path(__file__).parents[2] / 'config' / 'robot_rl.yaml'
-OF_A_FIT = ('chunk', 'replan', 'members', 'alpha', 'spread', 'holdout', 'fit_updates', 'fit_seed',
+OF_A_FIT = ('chunk', 'replan', 'members', 'alpha', 'spread', 'folds', 'fit_updates', 'fit_seed',
             'fit_threads', 'outcomes', 'episode_gap', 'min_steps')
 
 

@@ -19,7 +19,7 @@ from robot_rl.sim.twin import Twin
 from robot_rl.tasks.push_t import score
 
 PUCK, PUSH_T = contract_of('puck_push'), contract_of('push_t')
-CELL = FitCell('puck_push', 'postbc', 3, 1, 2, 4)
+CELL = FitCell('puck_push', 'postbc', 3, 1, 4)
 TUNE = TuneCell(CELL, 'steer', Budget(episodes=1, period=1, measured=2, final=3))
 
 
@@ -37,7 +37,7 @@ def tiny(monkeypatch) -> None:
     """Make every fit and measurement tiny."""
     for name, config in METHODS.items():
         monkeypatch.setitem(METHODS, name, replace(
-            config, width=8, member_width=4, ensemble_updates=1, batch=4))
+            config, updates=2, width=8, member_width=4, ensemble_updates=1, batch=4))
     monkeypatch.setattr(posterior_cells, 'STATES', 6)
     monkeypatch.setattr(posterior_cells, 'SAMPLES', 4)
     for name, value in (('ROUND', {'ensemble': 1, 'policy': 1}), ('LOOK', (2, 2)),
@@ -58,12 +58,11 @@ def test_nothing_learns_from_what_is_held_out():
     assert every.held_out == tuple(range(10, 30))
 
 
-def test_the_scripted_person_is_recorded_whatever_comes_of_it(monkeypatch):
+def test_successes_of_the_scripted_person_are_learned_from(monkeypatch):
     monkeypatch.setattr(posterior_cells, 'RECORDED', 30 - HELD_OUT)
     episodes = demonstrations('puck_push', None)
     assert len(episodes) == 30
-    ends = [(episode.terminated[-1], episode.truncated[-1]) for episode in episodes]
-    assert set(ends) == {(1.0, 0.0), (0.0, 1.0)}
+    assert all(episode.terminated[-1] for episode in episodes)
 
 
 def test_recordings_come_again(recorded):

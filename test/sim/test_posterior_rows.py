@@ -25,7 +25,7 @@ def tune_row(*shares: float, final: float | None = None, seconds: float = 60.0) 
 
 
 def cell(method: str, demos: int = 10, seed: int = 0, task: str = 'puck_push') -> FitCell:
-    return FitCell(task, method, demos, seed, 10, 100)
+    return FitCell(task, method, demos, seed, 100)
 
 
 def tune(fit: FitCell) -> TuneCell:
