@@ -133,8 +133,7 @@ class Explorers:
 
         A one-hot input adds its row of the first weight: that row goes into the bias.
         """
-        parts = [part[0] for part in self.sac.actor.split(actor)]
-        layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
+        layers = self.sac.actor.layers(actor)
         weight, bias = layers[0]
         n = len(weight) - self.latents
         return [(weight[:n].contiguous(), bias + weight[n + latent]), *layers[1:]]

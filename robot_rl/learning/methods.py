@@ -14,7 +14,6 @@ from robot_rl.contract import Contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.chunk_windows import chunk_windows
 from robot_rl.learning.diffusion_policy import decode_demonstrator, encode_steered
-from robot_rl.learning.networks import Mlp
 from robot_rl.learning.policy import encode_gaussian, Normalizer
 from robot_rl.learning.sac import Sac, SacConfig, SacState
 from robot_rl.learning.steering import Base, SteerConfig, Steering, SteerState
@@ -41,7 +40,7 @@ class Full:
     def artifact(self, actor: Tensor, normalizer: Normalizer, version: int,
                  provenance: dict) -> bytes:
         """Return the actor (1, P) as the robot runs it."""
-        return encode_gaussian(layers(self.rule.actor, actor), normalizer, self._contract,
+        return encode_gaussian(self.rule.actor.layers(actor), normalizer, self._contract,
                                version, provenance)
 
 
@@ -53,14 +52,10 @@ class Steer:
     def __init__(self, contract: Contract, config: SteerConfig, data: bytes, source: str):
         """Steer the demonstrator in an artifact; raise UserError or Mismatch naming the source."""
         self._contract, self.data = contract, data
+        self.digest = digest_of(data)       # of the demonstrator
         self.policy = decode_demonstrator(data, contract, source)
         self.row_size = self.policy.replan * len(contract.action.layout)
         self.rule = Steering(len(contract.layout), Base.of(self.policy, source), config)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the demonstrator."""
-        return digest_of(self.data)
 
     def rows(self, transitions: Transitions) -> Transitions:
         """Return what the executed part of a chunk led to, from every step, clipped as limits."""
@@ -73,19 +68,13 @@ class Steer:
         """Return the demonstrator with the actor (1, P) that chooses its noise."""
         provenance = {**provenance, 'demonstrator': {
             'digest': self.digest, 'version': self.policy.version}}
-        return encode_steered(self.policy, layers(self.rule.actor, actor),
+        return encode_steered(self.policy, self.rule.actor.layers(actor),
                               self.rule.config.noise_bound, self._contract, version, provenance)
 
 
 def digest_of(data: bytes) -> str:
     """Return the SHA-256 of an artifact, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def layers(mlp: Mlp, parameters: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the weight (in, out) and bias (out,) of each layer in parameters (1, P)."""
-    parts = [part[0].numpy() for part in mlp.split(parameters)]
-    return [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
 
 
 def scaled(transitions: Transitions, contract: Contract) -> Transitions:

@@ -44,6 +44,11 @@ class Mlp:
         parts = flat.split(sizes, dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes)]
 
+    def layers(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """View one network (1, P) as the weight (in, out) and bias (out,) of each layer."""
+        parts = [part[0] for part in self.split(flat)]
+        return [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
+
     def __call__(self, flat: Tensor, inputs: Tensor) -> Tensor:
         """Map inputs (batch, in) or (members, batch, in) to (members, batch, out)."""
         hidden = inputs.expand(flat.shape[0], -1, -1) if inputs.dim() == 2 else inputs

@@ -224,8 +224,7 @@ class Fit:
     def artifact(self, contract: Contract, version: int, provenance: dict) -> bytes:
         """Return the demonstrator, with its calibration in its provenance."""
         data, config = self.data, self.config
-        parts = [part[0].numpy() for part in self.denoiser.mlp.split(self.average[:1])]
-        layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2])]
+        layers = self.denoiser.mlp.layers(self.average[:1])
         parts = [part.numpy() for part in self._ensemble.mlp.split(self._members.best)]
         members = list(zip(parts[::2], parts[1::2]))
         return encode_diffusion(
