@@ -13,6 +13,8 @@ demonstrations:
     postbc_full         with what the numbers of a chunk share
     postbc_noised       the ensemble sees noise on its targets in place of bootstraps
     postbc_members_3    an ensemble of 3 in place of 10
+    bc_long             bc of twice the width and some four times the updates
+    postbc_long         postbc so
 
 Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise
 (arXiv 2506.15799), `full` starts SAC in action space as the policy acts. Pretrained success is of

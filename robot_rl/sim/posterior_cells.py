@@ -55,6 +55,7 @@ TASKS = {
                    'robot_rl.tasks.push_t:close'),
 }
 PLAIN = FitConfig(ensemble_updates=1, folds=2)  # no use is made of its ensemble, and of folds
+LONG = {'width': 256, 'updates': 30_000}        # about the passes over the data as published
 METHODS = {
     'bc': replace(PLAIN, alpha=0.0),
     'sigma_bc': replace(PLAIN, spread='constant', alpha=0.1),
@@ -64,6 +65,8 @@ METHODS = {
     'postbc_full': FitConfig(spread='full'),
     'postbc_noised': FitConfig(spread='noised'),
     'postbc_members_3': FitConfig(members=3),
+    'bc_long': replace(PLAIN, alpha=0.0, **LONG),
+    'postbc_long': FitConfig(folds=4, **LONG),
 }
 SAC = SacConfig(width=128, target_rate=0.02)   # fast: there are few updates in so few episodes
 START = {'start_transitions': 500, 'critic_warmup': 1000}
