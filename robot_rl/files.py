@@ -7,13 +7,16 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write new, fsync, rename, fsync the folder."""
+    """Write new, fsync, rename, fsync the folder; raise OSError and leave nothing new behind."""
     temporary = path.with_name(path.name + '.tmp')
-    with open(temporary, 'wb') as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)       # the room on a full disk is somebody else's
     sync_folder(path.parent)
 
 

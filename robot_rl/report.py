@@ -118,7 +118,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'bags_unreadable': unreadable,
         'transitions_received': learner.get('transitions_received'),
         'transitions_trained_on': learner.get('transitions_trained_on'),
-        'messages_dropped': max((episode.dropped for episode in episodes), default=0),
+        'messages_dropped': sum(episode.dropped for episode in episodes),
         'policy_swaps': server.get('policy_swaps'),
         'outcomes': {outcome: sum(episode.outcome == outcome for episode in episodes)
                      for outcome in sorted({episode.outcome for episode in episodes})},

@@ -13,6 +13,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 
 from mcap.writer import CompressionType, Writer
 from robot_rl import __version__
@@ -65,10 +66,15 @@ class BagWriter:
         self._schemas: dict[tuple, int] = {}
         self._stream = open(folder / self._file, 'xb')
         self._mcap = Writer(self._stream, CHUNK_BYTES, CompressionType.NONE)
-        self._mcap.start(profile='ros2', library=f'robot_rl {__version__}')
-        self.update(custom_data)    # at once: a crash must not lose whose data this is
-        sync_folder(folder)
-        sync_folder(folder.parent)
+        try:
+            self._mcap.start(profile='ros2', library=f'robot_rl {__version__}')
+            self.update(custom_data)    # at once: a crash must not lose whose data this is
+            sync_folder(folder)
+            sync_folder(folder.parent)
+        except OSError:
+            self.abandon()
+            shutil.rmtree(folder, ignore_errors=True)   # nothing was recorded into it
+            raise
 
     def add_topic(self, name: str, type_name: str, qos: str = '',
                   definition: tuple[str, str] | None = None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import threading
 
 MESSAGE_OVERHEAD = 256              # bytes of memory that a queued message costs beyond its data
+MISSES = ('dropped', 'lost', 'missing_steps')   # for the bound; by the middleware; gaps in numbers
 BATCH = 512                         # at most so many items are taken at once
 
 
@@ -19,7 +20,7 @@ class Intake:
 
     def __init__(self, most_bytes: int):
         self.bytes = 0
-        self.dropped: Counter[int] = Counter()          # topic id -> messages
+        self._misses = {kind: Counter() for kind in MISSES}     # topic id -> messages
         self.stopped = False
         self._most_bytes = most_bytes
         self._items: deque = deque()
@@ -31,7 +32,7 @@ class Intake:
         size = len(data) + MESSAGE_OVERHEAD
         with self._changed:
             if self.stopped or self.bytes + size > self._most_bytes:
-                self.dropped[topic_id] += 1
+                self._misses['dropped'][topic_id] += 1
                 return False
             self.bytes += size
             self._items.append((topic_id, bytes(data), log_time, publish_time))
@@ -69,7 +70,16 @@ class Intake:
                                     if not callable(item))
             return batch
 
-    def drops(self) -> dict[int, int]:
-        """Return how many messages of each topic were dropped so far."""
+    def miss(self, kind: str, topic_id: int, count: int) -> None:
+        """Count messages that did not come here; `kind` is one of MISSES."""
         with self._changed:
-            return dict(self.dropped)
+            self._misses[kind][topic_id] += count
+
+    def misses(self) -> dict[str, Counter[int]]:
+        """Return how many messages of each topic were missed so far, by kind."""
+        with self._changed:
+            return {kind: counts.copy() for kind, counts in self._misses.items()}
+
+    def missed(self) -> Counter[str]:
+        """Return how many messages were missed so far, by kind."""
+        return Counter({kind: counts.total() for kind, counts in self.misses().items()})

@@ -7,29 +7,28 @@ complete on the disk, never before.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 import json
 import logging
 from pathlib import Path
-import shutil
 import threading
 import time
 
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
-from robot_rl.data.bag import decode_step, find_bags
+from robot_rl.data.backlog import Backlog
+from robot_rl.data.bag import decode_step
+from robot_rl.data.disk import Disk
 from robot_rl.data.episode import episode_record, EpisodeRecord, OpenEpisode, Topic
-from robot_rl.data.intake import Intake
+from robot_rl.data.intake import Intake, MISSES
 from robot_rl.data.session import Session
 from robot_rl.data.steps import BadStep, Status, Step
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
-
-__all__ = ['EpisodeRecord', 'EpisodeRecorder', 'RecorderSettings', 'Topic']
 
 PREROLL = 1_000_000_000             # ns: what was last seen longer ago enters a bag this old
 POLL = 0.05                         # s
@@ -82,11 +81,14 @@ class EpisodeRecorder:
         self._last: dict[int, tuple[bytes, int, int]] = {}     # newest message of each topic
         self._step: Step | None = None
         self._skip: Step | None = None          # the rest of this step's episode is not recorded
-        self._replay: deque[Path] = deque()
         self._written = self._flushed = self._bad_steps = self._skipped = 0
-        self._episodes = self._transitions = self._reported_drops = 0
-        self._disk_full, self._free, self._disk_checked = False, 0, 0.0
-        self._check_disk(time.monotonic())
+        self._episodes = self._transitions = 0
+        self._reported: Counter[str] = Counter()        # missed messages that an event told of
+        self._missed_before: Counter[str] = Counter()   # the open episode
+        self._write_error = ''          # why the newest bag was not saved
+        self._disk = Disk(self._session.root, settings.min_free_bytes)
+        self._backlog = Backlog(self._session, self._disk, self._emit)
+        self._watch()
         self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
         self._thread.start()
 
@@ -96,13 +98,17 @@ class EpisodeRecorder:
         """Queue a serialised message of the topic at that place of the list; False if dropped."""
         return self._intake.put(topic_id, data, max(log_time, 0), max(publish_time, 0))
 
+    def lose(self, topic_id: int, count: int) -> None:
+        """Count messages of a topic that the middleware lost."""
+        self._intake.miss('lost', topic_id, count)
+
     def start_episode(self, note: str = '') -> tuple[bool, str]:
         """Open a bag; return whether it will be opened, and the reason why not."""
         episode = self._open
         if self._starting or (episode and not episode.finished):
             return False, 'an episode is open: end or discard it first'
-        if self._disk_full:
-            return False, f'the disk is nearly full, {self._free} bytes are free'
+        if self._disk.full:
+            return False, str(self._disk)
         self._starting = True
         return self._post(partial(self._start, note), 'an episode begins')
 
@@ -116,20 +122,21 @@ class EpisodeRecorder:
 
     def republish(self) -> tuple[bool, str]:
         """Publish every episode of the session again, from its bag, while recording goes on."""
-        return self._post(self._start_replay, 'every episode will be published again')
+        return self._post(self._backlog.send_all, 'every episode will be published again')
 
     def stats(self) -> dict:
         """Return counters and gauges for diagnostics."""
         episode = self._open
-        dropped = {self._topics[index].name: count
-                   for index, count in self._intake.drops().items()}
-        return {'queue_bytes': self._intake.bytes, 'dropped': dropped,
+        misses = {kind: {self._topics[index].name: count for index, count in counts.items()}
+                  for kind, counts in self._intake.misses().items()}
+        return {'queue_bytes': self._intake.bytes, **misses,
                 'written': self._written, 'flushed': self._flushed,
                 'bad_steps': self._bad_steps, 'skipped_steps': self._skipped,
                 'last_flush_age': time.monotonic() - episode.flushed_at if episode else 0.0,
                 'bag': episode.name if episode else '', 'episodes': self._episodes,
                 'published': self._session.published, 'transitions': self._transitions,
-                'disk_free': self._free, 'disk_full': self._disk_full,
+                'disk_free': self._disk.free, 'disk_full': self._disk.full,
+                'write_error': self._write_error, 'cut': self._backlog.cut,
                 'callback_errors': self._callback_errors, 'alive': self._thread.is_alive()}
 
     def close(self) -> None:
@@ -153,12 +160,12 @@ class EpisodeRecorder:
     # The writer thread.
 
     def _run(self) -> None:
-        while (batch := self._intake.take(0.0 if self._replay else POLL)) is not None:
+        while (batch := self._intake.take(0.0 if self._backlog else POLL)) is not None:
             for item in batch:
                 self._attempt(item if callable(item) else partial(self._message, *item))
             self._attempt(partial(self._tick, time.monotonic()))
-            if self._replay:        # one bag at a time: messages keep coming
-                self._replay_one(self._replay.popleft())
+            if self._backlog and (record := self._backlog.send()):  # one: messages keep coming
+                self._call(self._on_episode, record)
         self._attempt(partial(self._close, 'incomplete'))
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -168,10 +175,12 @@ class EpisodeRecorder:
         except Exception as error:  # noqa: B902, one failed write must not end all recording
             episode, self._open = self._open, None
             self._skip = self._step
+            self._write_error = f'{type(error).__name__}: {error}'
             if episode:
-                episode.writer.abandon()        # left incomplete: recovered at the next start
+                episode.writer.abandon()
+                self._backlog.add_cut(episode.folder, self._write_error)
             self._emit('write_error', {'episode': episode.name if episode else '',
-                                       'reason': f'{type(error).__name__}: {error}'})
+                                       'reason': self._write_error})
 
     def _message(self, topic_id: int, data: bytes, log_time: int, publish_time: int) -> None:
         if topic_id == self._steps_id:
@@ -192,13 +201,16 @@ class EpisodeRecorder:
             if self._bad_steps == 1:
                 self._emit('bad_step', {'reason': str(error)})
             return False
-        self._step, skip = step, self._skip
+        before, skip, self._step = self._step, self._skip, step
+        if before and step.episode == before.episode and step.index > before.index + 1:
+            self._intake.miss('missing_steps', self._steps_id, step.index - before.index - 1)
         if skip and step.episode == skip.episode and step.index > skip.index:
             self._skipped += 1
             return False
         self._skip = None
         if self._open and not self._open.takes(step):
-            self._close('abandoned')
+            self._attempt(partial(self._close, 'abandoned'))
+            self._skip = None       # whatever became of the one before
         if self._open is None:
             self._begin(log_time, by_operator=False)
         if self._open is None:
@@ -223,14 +235,15 @@ class EpisodeRecorder:
             self._starting = False
 
     def _begin(self, log_time: int, by_operator: bool, note: str = '') -> None:
-        self._check_disk(time.monotonic())
-        if self._disk_full:
+        self._watch()
+        if self._disk.full:
             return
         name = self._session.next_name()
         self._open = OpenEpisode(
             self._session.root / name, self._topics,
             {**self._custom_data, 'episode': name, 'note': note, 'outcome': 'incomplete',
              'started': str(time.time_ns())}, by_operator, time.monotonic())
+        self._missed_before = self._intake.missed()
         for topic_id, (data, seen, sent) in self._last.items():
             # `seen` is later where simulated time began again in between.
             self._open.write(topic_id, data, min(max(seen, log_time - PREROLL, 0), log_time), sent)
@@ -252,16 +265,19 @@ class EpisodeRecorder:
             self._settle(episode)
 
     def _tick(self, now: float) -> None:
-        if now - self._disk_checked >= 1.0:
-            self._check_disk(now)
+        if self._disk.due(now):
+            self._watch()
         episode, settings = self._open, self._settings
         if episode is None:
+            if record := self._backlog.mend():
+                self._transitions += len(record.transitions)
+                self._call(self._on_episode, record)
             return
         if episode.close_at is not None and now >= episode.close_at:
             self._close('incomplete')
-        elif self._disk_full:
+        elif self._disk.full:
             self._skip = self._step
-            self._close('incomplete')
+            self._close('incomplete', cut=str(self._disk))
         elif (not episode.by_operator and episode.running
               and now - episode.stepped_at > settings.idle_timeout):
             self._close('abandoned')
@@ -274,26 +290,24 @@ class EpisodeRecorder:
             episode.flushed_at = now
             self._flushed = self._written
 
-    def _check_disk(self, now: float) -> None:
-        self._disk_checked = now
-        self._free = shutil.disk_usage(self._session.root).free
-        full, was_full = self._free < self._settings.min_free_bytes, self._disk_full
-        self._disk_full = full
-        if full and not was_full:
-            self._emit('disk_full', {'free': str(self._free)})
-        dropped = sum(self._intake.drops().values())
-        if dropped > self._reported_drops:
-            self._emit('dropped', {'messages': str(dropped - self._reported_drops)})
-        self._reported_drops = dropped
+    def _watch(self) -> None:
+        """Tell of a disk that has become full, and of messages that have been missed."""
+        if self._disk.look():
+            self._emit('disk_full', {'free': str(self._disk.free)})
+        missed = self._intake.missed()
+        for kind, count in (missed - self._reported).items():
+            self._emit(kind, {'messages': str(count)})
+        self._reported = missed
 
-    def _close(self, cut_short: str) -> None:
+    def _close(self, cut_short: str, **custom_data: str) -> None:
         """Complete the open bag, then publish its transitions or move it to discarded/."""
         episode = self._open
         if episode is None:
             return
         outcome = episode.outcome(cut_short)
-        custom_data = {'outcome': outcome, 'ended': str(time.time_ns()),
-                       'dropped': str(sum(self._intake.drops().values()))}
+        missed = self._intake.missed() - self._missed_before
+        custom_data |= {'outcome': outcome, 'ended': str(time.time_ns()),
+                        **{kind: str(missed[kind]) for kind in MISSES}}
         transitions = None if episode.discarded else self._derive(episode)
         if transitions is not None:
             custom_data['transitions'] = str(len(transitions))
@@ -301,7 +315,7 @@ class EpisodeRecorder:
             custom_data['sequence'] = str(self._session.sequence + 1)
         custom_data = episode.close(**custom_data)
         self._open = None
-        self._flushed = self._written
+        self._flushed, self._write_error = self._written, ''
         if episode.discarded:
             self._skip = episode.steps[-1] if episode.steps else None
             self._session.discard(episode.folder)
@@ -322,18 +336,6 @@ class EpisodeRecorder:
         except UserError as error:
             self._emit('unreadable', {'bag': episode.name, 'reason': str(error)})
             return None
-
-    def _start_replay(self) -> None:
-        self._replay = deque(find_bags(self._session.root))
-
-    def _replay_one(self, folder: Path) -> None:
-        try:
-            record = self._session.read(folder, self._contract)
-        except (OSError, UserError) as error:
-            self._emit('unreadable', {'bag': str(folder), 'reason': str(error)})
-            return
-        if record:
-            self._call(self._on_episode, record)
 
     def _emit(self, kind: str, values: dict[str, str]) -> None:
         self._call(self._on_event, kind, values)

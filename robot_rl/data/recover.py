@@ -28,37 +28,46 @@ def recover(root: Path) -> list[Recovered]:
 
     The originals stay as they are. Call it only while nothing records into the folder.
     """
-    return [_recover(folder) for folder in sorted(root.iterdir())
+    return [recover_bag(folder) for folder in sorted(root.iterdir())
             if not folder.name.startswith('.') and not folder.name.endswith(RECOVERED)
             and any(folder.glob('*.mcap')) and not (folder / METADATA_FILE).exists()
             and not folder.with_name(folder.name + RECOVERED).exists()]
 
 
-def _recover(original: Path) -> Recovered:
+def recover_bag(original: Path, reason: str = '') -> Recovered:
+    """Recover one interrupted bag, to which nobody writes any more; `reason` is why it was cut.
+
+    The copy says so in its custom data: `cut`, and outcome `incomplete` where the recorder did not
+    come to write another.
+    """
     twin = original.with_name(original.name + RECOVERED)
     unfinished = original.with_name(f'.{twin.name}')
     if unfinished.exists():     # our own half-made copy, from a crash in here
         shutil.rmtree(unfinished)
-    scans = [Scan(path) for path in mcap_files(original)]
     try:
+        scans = [Scan(path) for path in mcap_files(original)]
         info = read_info(original)
         if not info.message_count:
             for _ in scans[0]:
                 pass
             return Recovered(original, None, 0, f'no readable message: {scans[0].damage}')
         custom_data = dict(info.custom_data)
-        if custom_data.get('outcome') != 'discarded':
+        if custom_data.get('outcome') != 'discarded' and 'ended' not in custom_data:
             custom_data['outcome'] = 'incomplete'
+        for key in ('sequence', 'transitions'):     # it was never published: it has no number yet
+            custom_data.pop(key, None)
         writer = BagWriter(unfinished, custom_data, name=twin.name)
         for scan in scans:
             _copy(scan, writer)
-        writer.close(custom_data)
+        reason = (reason or scans[-1].damage
+                  or f'interrupted before {METADATA_FILE} was written')
+        writer.close({**custom_data, 'cut': reason})
         os.rename(unfinished, twin)
         sync_folder(original.parent)
     except (OSError, UserError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
         return Recovered(original, None, 0, str(error))
-    return Recovered(original, twin, writer.message_count,
-                     scans[-1].damage or 'interrupted before metadata.yaml was written')
+    return Recovered(original, twin, writer.message_count, reason)
 
 
 def _copy(scan: Scan, writer: BagWriter) -> None:

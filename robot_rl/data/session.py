@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 import re
+from typing import IO
 import uuid
 
 from robot_rl.contract import Contract
 from robot_rl.data.bag import (bag_steps, bag_transitions, find_bags, read_info,
                                RECOVERED, set_custom_data)
 from robot_rl.data.episode import episode_record, EpisodeRecord
-from robot_rl.data.recover import recover
+from robot_rl.data.recover import recover, recover_bag, Recovered
 from robot_rl.data.transitions import derive_transitions, label_transitions
 from robot_rl.errors import InvalidFile, Problem, UserError
 from robot_rl.files import sync_folder, write_atomic
@@ -32,27 +34,14 @@ class Session:
     """
 
     def __init__(self, root: Path, contract: Contract, on_event: Callable[[str, dict], None]):
-        self.root = root
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            self._lock = open(root / '.lock', 'a')
-        except OSError as error:
-            raise UserError(f'{root}: {error.strerror}; name a folder that can be written'
-                            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise UserError(f'{root}: another recorder writes into this folder; '
-                            'stop it, or name another folder') from None
+        self.root, self._contract, self._on_event = root, contract, on_event
+        self._lock = _lock(root)
         try:
             self.id = _session_id(root / 'session.yaml')
             for found in recover(root):
-                on_event('recovered' if found.folder else 'unreadable', {
-                    'bag': str(found.original), 'messages': str(found.messages),
-                    'reason': found.reason})
+                self._tell(found)
             self.sequence = self.published = 0
-            self._number_bags(contract, on_event)
+            self._number_bags()
             self._last_name = max((_number(path) for folder in (root, root / DISCARDED)
                                    if folder.is_dir() for path in folder.iterdir()), default=0)
         except OSError as error:
@@ -75,13 +64,29 @@ class Session:
                 os.rename(self.root / name, self.root / DISCARDED / name)
         sync_folder(self.root)
 
-    def read(self, folder: Path, contract: Contract) -> EpisodeRecord | None:
+    def mend(self, folder: Path, reason: str) -> EpisodeRecord | None:
+        """Complete a copy of a bag that was cut short; return what it teaches, if anything."""
+        found = recover_bag(folder, reason)
+        self._tell(found)
+        if not found.folder:
+            return None
+        try:
+            if read_info(found.folder).custom_data.get('outcome') == 'discarded':
+                self.discard(found.folder)
+                return None
+            self._give_number(found.folder)
+            return self.read(found.folder)
+        except (OSError, UserError) as error:
+            self._on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
+            return None
+
+    def read(self, folder: Path) -> EpisodeRecord | None:
         """Return a published episode from its bag, None if it is not one; raise UserError."""
         info = read_info(folder)
         if not info.complete or not self._owns(info.custom_data):
             return None
-        steps = bag_steps(folder, contract)
-        transitions = label_transitions(derive_transitions(steps, contract),
+        steps = bag_steps(folder, self._contract)
+        transitions = label_transitions(derive_transitions(steps, self._contract),
                                         info.custom_data.get('label', ''))
         if not transitions:
             return None
@@ -95,14 +100,18 @@ class Session:
         return (custom_data.get('session') == self.id
                 and custom_data.get('sequence', '').isdecimal())
 
-    def _number_bags(self, contract: Contract, on_event: Callable[[str, dict], None]) -> None:
+    def _tell(self, found: Recovered) -> None:
+        self._on_event('recovered' if found.folder else 'unreadable', {
+            'bag': str(found.original), 'messages': str(found.messages), 'reason': found.reason})
+
+    def _number_bags(self) -> None:
         """Count the published bags, and number what was recovered or copied into the folder."""
         waiting = []
         for folder in find_bags(self.root):
             try:
                 info = read_info(folder)
             except UserError as error:
-                on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
+                self._on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
                 continue
             if info.custom_data.get('outcome') == 'discarded':      # killed before the move
                 self.discard(folder)
@@ -113,15 +122,39 @@ class Session:
                 waiting.append(folder)
         for folder in waiting:
             try:
-                count = len(bag_transitions(folder, contract))
+                self._give_number(folder)
             except UserError as error:
-                on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
-                continue
-            if count:
-                self.sequence += 1
-                self.published += 1
-                set_custom_data(folder, session=self.id, sequence=str(self.sequence),
-                                transitions=str(count))
+                self._on_event('unreadable', {'bag': str(folder), 'reason': str(error)})
+
+    def _give_number(self, folder: Path) -> None:
+        count = len(bag_transitions(folder, self._contract))
+        if count:
+            set_custom_data(folder, session=self.id, sequence=str(self.sequence + 1),
+                            transitions=str(count))
+            self.sequence += 1
+            self.published += 1
+
+
+def _lock(root: Path) -> IO[str]:
+    """Return the lock of a folder that nobody else records into, with our process id in it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = open(root / '.lock', 'a+')
+    except OSError as error:
+        raise UserError(f'{root}: {error.strerror}; name a folder that can be written') from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        with lock:
+            lock.seek(0)
+            holder = lock.read(32).strip()
+        other = f', process {holder},' if holder.isdecimal() else ''
+        raise UserError(f'{root}: another recorder{other} writes into this folder; stop it, or '
+                        'name another folder') from None
+    with contextlib.suppress(OSError):      # a full disk: the lock holds without it
+        lock.truncate(0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
+    return lock
 
 
 def _session_id(path: Path) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robot_rl.contract import Contract
-from robot_rl.data.steps import Status, Step
+from robot_rl.data.steps import Source, Status, Step
 from robot_rl.errors import UserError
 
 LABELS = ('success', 'failure')
@@ -28,6 +28,11 @@ class Transitions:
     next_observation: np.ndarray    # (k, n)
     terminated: np.ndarray          # (k,), 1.0 where the task ended: no bootstrap
     truncated: np.ndarray           # (k,), 1.0 where only the recording ended
+    human: np.ndarray | None = None     # (k,), 1.0 where a person chose the action; default: none
+
+    def __post_init__(self):
+        if self.human is None:
+            object.__setattr__(self, 'human', np.zeros(len(self.reward), np.float32))
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -63,7 +68,8 @@ def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions
     for index, (_, after) in enumerate(pairs):
         broken = index + 1 == len(pairs) or pairs[index + 1][0] is not after
         truncated[index] = broken and not terminated[index]
-    columns = (observation, action, reward, following, terminated, truncated)
+    human = np.array([now.source is Source.HUMAN for now, _ in pairs])
+    columns = (observation, action, reward, following, terminated, truncated, human)
     found = Transitions(*(np.ascontiguousarray(column, np.float32) for column in columns))
     if not np.isfinite(found.reward).all():
         raise UserError(f'{contract.reward_name}: expected finite rewards, found '
@@ -82,3 +88,15 @@ def label_transitions(transitions: Transitions, label: str) -> Transitions:
     terminated, truncated = transitions.terminated.copy(), transitions.truncated.copy()
     terminated[-1], truncated[-1] = 1.0, 0.0
     return replace(transitions, terminated=terminated, truncated=truncated)
+
+
+def interventions(transitions: Transitions) -> Transitions:
+    """Return the transitions in which a person acted; each stretch of them ends as a recording.
+
+    What the policy did next is not what the person did: nothing joins two stretches.
+    """
+    chosen = np.flatnonzero(transitions.human)
+    found = Transitions(*(getattr(transitions, name)[chosen] for name in COLUMNS))
+    cut = np.append(np.diff(chosen) > 1, True)[:len(chosen)]
+    truncated = np.where(cut & (found.terminated == 0.0), 1.0, found.truncated)
+    return replace(found, truncated=truncated.astype(np.float32))

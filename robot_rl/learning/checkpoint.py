@@ -5,6 +5,9 @@ The replay buffer is not in it: the bags are its durable form, and the recorder 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,28 @@ import numpy as np
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import Contract
 from robot_rl.errors import Mismatch, UserError
-from robot_rl.files import write_atomic
+from robot_rl.files import sync_folder, write_atomic
 
 PATTERN = 'checkpoint_*.safetensors'
+REFUSED = 'refused'         # folder below, of what was no checkpoint to go on with
+Arrays = dict[str, np.ndarray]
 
 
-def save_checkpoint(folder: Path, arrays: dict[str, np.ndarray], manifest: dict,
-                    contract: Contract, keep: int) -> Path:
+@dataclass(frozen=True)
+class Refused:
+    """A checkpoint that could not be taken up."""
+
+    path: Path
+    moved: Path             # where it is now: `path` itself where it could not be moved
+    reason: str             # names the file
+
+    def __str__(self) -> str:
+        where = f'; moved to {self.moved}' if self.moved != self.path else ''
+        return f'skipped {self.reason}{where}'
+
+
+def save_checkpoint(folder: Path, arrays: Arrays, manifest: dict, contract: Contract,
+                    keep: int) -> Path:
     """Write a checkpoint named after its updates, then drop all but `keep` up to this one.
 
     Newer ones stay: where they are, they did not read whole, and say more than nothing.
@@ -27,6 +45,8 @@ def save_checkpoint(folder: Path, arrays: dict[str, np.ndarray], manifest: dict,
     path = folder / f'checkpoint_{manifest["updates"]:09d}.safetensors'
     manifest = manifest | {'kind': 'checkpoint', 'contract_hash': contract.hash,
                            'interface': contract.interface}
+    for half in folder.glob(PATTERN + '.tmp'):      # of a learner that was killed in here
+        half.unlink()
     write_atomic(path, pack(arrays, manifest))
     upto = [old for old in sorted(folder.glob(PATTERN)) if old <= path]
     for old in upto[:-keep]:
@@ -34,7 +54,7 @@ def save_checkpoint(folder: Path, arrays: dict[str, np.ndarray], manifest: dict,
     return path
 
 
-def load_checkpoint(path: Path, contract: Contract) -> tuple[dict[str, np.ndarray], dict]:
+def load_checkpoint(path: Path, contract: Contract) -> tuple[Arrays, dict]:
     """Return (arrays, manifest), or raise UserError or Mismatch naming the file."""
     try:
         data = path.read_bytes()
@@ -47,18 +67,45 @@ def load_checkpoint(path: Path, contract: Contract) -> tuple[dict[str, np.ndarra
     return arrays, manifest
 
 
-def newest_checkpoint(folder: Path, contract: Contract) -> tuple[tuple | None, list[str]]:
-    """Return the newest checkpoint that reads whole, and why newer ones did not.
+def newest_checkpoint(
+        folder: Path, contract: Contract,
+        take: Callable[[Path, Arrays, dict], object] = lambda path, arrays, manifest: None,
+) -> tuple[tuple[Path, Arrays, dict] | None, list[Refused]]:
+    """Return the newest checkpoint that reads whole and is taken, and those that were refused.
 
-    A checkpoint of another contract raises Mismatch: to train on from it would be a mistake, and
-    to ignore it would hide that the folder is the wrong one.
+    `take(path, arrays, manifest)` raises UserError where a checkpoint is of another learner. The
+    refused ones are moved aside and never deleted, so that they are read once and nothing is
+    written over them. Only where those of another contract or learner are all that there is, their
+    error is raised: to start afresh would hide that the folder is the wrong one.
     """
-    refused = []
+    refused: list[tuple[Path, str]] = []
+    foreign: UserError | None = None
     for path in sorted(folder.glob(PATTERN), reverse=True):
+        whole = False
         try:
-            return (path, *load_checkpoint(path, contract)), refused
-        except Mismatch:
-            raise
+            arrays, manifest = load_checkpoint(path, contract)
+            whole = True
+            take(path, arrays, manifest)
+            return (path, arrays, manifest), [_set_aside(*item) for item in refused]
         except UserError as error:
-            refused.append(str(error))
-    return None, refused
+            refused.append((path, str(error)))
+            if whole or isinstance(error, Mismatch):
+                foreign = foreign or error
+    if foreign:
+        raise foreign
+    return None, [_set_aside(*item) for item in refused]
+
+
+def _set_aside(path: Path, reason: str) -> Refused:
+    folder, count = path.parent / REFUSED, 1
+    moved = folder / path.name
+    while moved.exists():
+        count += 1
+        moved = folder / f'{path.stem}-{count}{path.suffix}'
+    try:
+        folder.mkdir(exist_ok=True)
+        os.rename(path, moved)
+        sync_folder(path.parent)
+    except OSError:     # of a disk that only reads: it is skipped again next time
+        return Refused(path, path, reason)
+    return Refused(path, moved, reason)

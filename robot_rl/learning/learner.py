@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from robot_rl import __version__
 from robot_rl.contract import Contract
-from robot_rl.data.transitions import Transitions
+from robot_rl.data.transitions import interventions, Transitions
 from robot_rl.errors import UserError
-from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
+from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
 from robot_rl.learning.methods import digest_of, FULL, Full, STEER, Steer
@@ -74,8 +74,7 @@ class Learner:
         if config.method == STEER and config.start_from not in ('', DEMONSTRATOR):
             raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
                             f'{config.start_from}')
-        self.contract, self.config = contract, config
-        self.sac = sac
+        self.contract, self.config, self.sac = contract, config, sac
         n = len(contract.layout)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.normalizer = Normalizer(np.zeros(n, np.float32), np.ones(n, np.float32))
@@ -90,6 +89,7 @@ class Learner:
         self.started_from = ''                  # what the actor was before its first update
         self.newest_stamp = 0                   # ns, last step of the newest of the episodes
         self.learned_stamp = 0                  # ns, up to where no update is owed
+        self.refused: list[Refused] = []        # checkpoints that `resume` passed over
         self._early: list[tuple[str, Transitions]] = []     # before there was a method
         self._imitated: DiffusionPolicy | None = None       # demonstrator of an actor to be fitted
         if config.method == FULL:
@@ -98,10 +98,15 @@ class Learner:
 
     def add(self, episode_id: str, transitions: Transitions, stamp: int,
             source: str = 'online') -> bool:
-        """Add an episode of the robot once to one of ROBOT; return whether it was new."""
+        """Add an episode of the robot once to one of ROBOT; return whether it was new.
+
+        What a person did in it is a demonstration besides (HIL-SERL, arXiv 2410.21845).
+        """
         if episode_id in self.episodes:
             return False
         self._add(source, transitions)
+        if transitions.human.any():
+            self._add('demos', interventions(transitions))
         self.episodes[episode_id] = len(transitions)
         self.newest_stamp = max(self.newest_stamp, stamp)
         self._imitate_if_ready()
@@ -253,12 +258,19 @@ class Learner:
         return save_checkpoint(folder, arrays, manifest, self.contract, keep)
 
     def resume(self, folder: Path) -> str:
-        """Take up the newest whole checkpoint; return what was done, for the log."""
-        found, refused = newest_checkpoint(folder, self.contract)
-        notes = [f'skipped {reason}' for reason in refused]
+        """Take up the newest checkpoint of this learner; return what was done, for the log."""
+        found, self.refused = newest_checkpoint(folder, self.contract, self._take)
+        notes = [str(refused) for refused in self.refused]
         if not found:
             return '; '.join([*notes, f'no checkpoint in {folder}, starting fresh'])
-        path, arrays, manifest = found
+        if self.config.start_from and self.updates and not self.started_from:
+            notes.append('start_from has no effect on an actor that has learned already')
+        needed = ceil(max(0, self.updates - self.config.critic_warmup) / self.config.ratio)
+        return '; '.join([*notes, f'resumed {found[0]} at {self.updates} updates; the next come '
+                          f'with more than {needed} transitions'])
+
+    def _take(self, path: Path, arrays: dict, manifest: dict) -> None:
+        """Go on from a checkpoint; raise UserError before anything changes."""
         method = self._method_of(path, arrays, manifest)
         sac = asdict(method.rule.config)
         if manifest.get('sac') != sac:
@@ -273,18 +285,16 @@ class Learner:
                 not isinstance(started_from, str)):
             raise UserError(f'{path}: expected the arrays and counters of this learner, found '
                             'others; use another folder')
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        try:
+            self.generator.set_state(tensors.pop('generator'))
+        except RuntimeError as error:
+            raise UserError(f'{path}: generator: {error}; use another folder') from None
         if method is not self.method:
             self._use(method)
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        self.generator.set_state(tensors.pop('generator'))
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
         self.state = method.state.from_tensors(tensors)
         self.updates, self.started_from = manifest['updates'], started_from
-        if self.config.start_from and self.updates and not started_from:
-            notes.append('start_from has no effect on an actor that has learned already')
-        needed = ceil(max(0, self.updates - self.config.critic_warmup) / self.config.ratio)
-        return '; '.join([*notes, f'resumed {path} at {self.updates} updates; the next come with '
-                          f'more than {needed} transitions'])
 
     def _method_of(self, path: Path, arrays: dict, manifest: dict) -> Full | Steer:
         """Return the method that a checkpoint goes on with; it brings what it steers."""
@@ -330,9 +340,8 @@ class Learner:
 
     def _fix_normalizer(self) -> None:
         seen = self._observations()
-        std = np.maximum(seen.std(axis=0), MIN_STD)
-        self.normalizer = Normalizer(seen.mean(axis=0).astype(np.float32),
-                                     std.astype(np.float32))
+        mean, std = seen.mean(axis=0), np.maximum(seen.std(axis=0), MIN_STD)
+        self.normalizer = Normalizer(mean.astype(np.float32), std.astype(np.float32))
 
 
 def _hidden(sizes: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import threading
 import time
 import traceback
 
-from robot_rl.data.episode import SOURCES
+from robot_rl.data.episode import EpisodeRecord, SOURCES
 from robot_rl.data.episode_message import decode_episode
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import BaseSuccess
@@ -32,6 +33,7 @@ class TrainerSettings:
     publish_period: int = 500       # updates between actors while updates are owed
     checkpoint_period: int = 2000   # updates between checkpoints
     keep_checkpoints: int = 3
+    deterministic: bool = False     # the next episode waits for all that came before it
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,20 @@ class Trainer:
 
     `receive` takes an episode's bytes, `receive_explorers` what the simulator trained,
     `receive_sim_optimal` and `receive_demonstrator` what to start from, `train` switches training,
-    `save` asks for a checkpoint. `on_actor(bytes)` and `on_note(text)` are called from the thread.
+    `save` asks for a checkpoint. `on_actor(bytes)`, `on_note(text)` and `on_event(kind, values)`
+    are called from the thread.
+
+    Where `deterministic`, an episode is learned from in the recorder's order, once every one
+    before it is here and has had its updates: what an update draws from then depends on its number
+    alone, and a killed learner goes on as if it had never stopped.
     """
 
     def __init__(self, learner: Learner, settings: TrainerSettings,
-                 on_actor: Callable[[bytes], None], on_note: Callable[[str], None]):
+                 on_actor: Callable[[bytes], None], on_note: Callable[[str], None],
+                 on_event: Callable[[str, dict], None] = lambda kind, values: None):
         self._learner = learner
         self._settings = settings
-        self._on_actor, self._on_note = on_actor, on_note
+        self._on_actor, self._on_note, self._on_event = on_actor, on_note, on_event
         self._inbox: deque[tuple[Callable[[bytes], None], bytes]] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -77,7 +85,8 @@ class Trainer:
         self.training = False
         self.progress = Progress()
         self._received: dict[str, int] = {}     # episode -> its transitions, whatever its mode
-        self._session, self._total = '', 0
+        self._held: dict[str, list[EpisodeRecord]] = {}     # by session, while deterministic
+        self._session, self._total, self._here = '', 0, 0   # of the newest session
         self._refused: set[bytes] = set()       # digests: sent again, it is still one episode
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
         self._saved, self._started_from = learner.updates, learner.started_from
@@ -139,9 +148,12 @@ class Trainer:
         try:
             while not self._closing:
                 self._take_inbox()
+                self._release()
+                self._tell_start()
                 owed = self._learner.owed if self.training else 0
                 if owed:
                     self._train(min(owed, CHUNK))
+                    self._release()
                     owed = self._learner.owed
                 self._publish_if_due(owed)
                 if self._save_asked or self._due_checkpoint():
@@ -163,11 +175,6 @@ class Trainer:
         while self._inbox:
             take, data = self._inbox.popleft()
             take(data)
-        started_from = self._learner.started_from
-        if started_from != self._started_from:
-            self._started_from = started_from
-            self._save_asked = True     # a killed learner takes up this one, whatever comes next
-            self._on_note(f'starting from the {started_from} policy')
         comparison = self._coverage.comparison
         if comparison:
             self._figures = tuple(comparison.figures().items())
@@ -175,6 +182,13 @@ class Trainer:
             self._warning = warning
             if warning and not before:
                 self._on_note(warning)
+
+    def _tell_start(self) -> None:
+        started_from = self._learner.started_from
+        if started_from != self._started_from:
+            self._started_from = started_from
+            self._save_asked = True     # a killed learner takes up this one, whatever comes next
+            self._on_note(f'starting from the {started_from} policy')
 
     def _take_episode(self, data: bytes) -> None:
         try:
@@ -185,16 +199,42 @@ class Trainer:
             return
         if episode.session != self._session:
             self._session, self._total = episode.session, 0
+            self._here = sum(key.startswith(f'{self._session}/') for key in self._received)
         self._total = max(self._total, episode.total)
         key = f'{episode.session}/{episode.name}'
         if key in self._received:
             return
         self._received[key] = len(episode.transitions)
+        self._here += 1
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
-        if episode.mode in SOURCES:     # the others measure a policy and are held out
-            self._learner.add(key, episode.transitions, episode.stamp, SOURCES[episode.mode])
         if episode.mode == 'learn' and episode.policy_version == 0:
             self._base.add(episode.outcome)
+        if episode.mode not in SOURCES:     # it measures a policy and is held out
+            return
+        if self._settings.deterministic:
+            bisect.insort(self._held.setdefault(episode.session, []), episode,
+                          key=lambda held: held.sequence)
+        else:
+            self._add(episode)
+
+    def _add(self, episode: EpisodeRecord) -> None:
+        self._learner.add(f'{episode.session}/{episode.name}', episode.transitions, episode.stamp,
+                          SOURCES[episode.mode])
+
+    def _release(self) -> None:
+        """Learn from the next held episodes, up to the first that owes updates."""
+        learner = self._learner
+        while self._held and not self._missing and not learner.owed and not (
+                learner.waiting and learner.waits_for == learner.config.start_topic):
+            session, held = next(iter(self._held.items()))
+            self._add(held.pop(0))
+            if not held:
+                del self._held[session]
+
+    @property
+    def _missing(self) -> int:
+        """Episodes of the session that the recorder has sent and that are not here."""
+        return max(0, self._total - self._here - len(self._refused))
 
     def _take_explorers(self, data: bytes) -> None:
         try:
@@ -252,18 +292,20 @@ class Trainer:
         except UserError as error:      # there is none yet
             self._on_note(str(error))
         except OSError as error:
-            self._error = f'checkpoint not saved: {error}'
-            self._on_note(self._error)
+            self._error = f'checkpoint not saved, the last good one stays: {error}'
+            self._on_event('checkpoint_failed', {'updates': self._learner.updates,
+                                                 'reason': str(error)})
         self._saved, self._save_asked = self._learner.updates, False
 
     def _report(self) -> None:
         learner = self._learner
-        here = sum(key.startswith(f'{self._session}/') for key in self._received)
         text = 'paused' if not self.training else 'training' if learner.owed else 'waiting'
         if learner.waiting:
             text = f'waiting for {learner.waits_for}'
         elif learner.updates == 0 and self.training and not learner.owed:
             text = f'collecting {learner.config.start_transitions} transitions'
+        if self._held and self._missing:
+            text = f'waiting for {self._missing} missing episodes, to keep their order'
         steers = isinstance(learner.method, Steer)
         measured = steers and learner.collected >= learner.config.start_transitions
         warnings = [*self._refusals.values(), self._warning, self._base.warning * measured]
@@ -274,7 +316,7 @@ class Trainer:
             transitions_trained_on=learner.collected,
             transitions_explorers=learner.counts['explorers'],
             transitions_demos=learner.counts['demos'], owed=learner.owed,
-            missing=max(0, self._total - here - len(self._refused)), refused=len(self._refused),
+            missing=self._missing, refused=len(self._refused),
             warning='; '.join(filter(None, warnings)), started_from=learner.started_from,
             base=tuple(self._base.figures.items()) * steers, metrics=tuple(self._metrics.items()),
             coverage=self._figures)

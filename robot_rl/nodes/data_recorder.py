@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import sys
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from robot_rl.contract import load_contract
 from robot_rl.data.episode_message import encode_episode
+from robot_rl.data.intake import MISSES
 from robot_rl.data.recorder import EpisodeRecord, EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import STEPS_TYPE
-from robot_rl.ros.codecs import bytes_message, interface_class
+from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
 from robot_rl.ros.qos import EVENTS, STREAM
+from robot_rl.ros.recorded import RecordedTopic
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
-TROUBLE = ('disk_full', 'dropped', 'write_error', 'bad_step', 'unreadable', 'abandoned')
+TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'abandoned',
+           'qos_mismatch')
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,23 @@ class DataRecorder(Node):
         self.contract = load_contract(settings.contract)
         self._transitions = self.create_publisher(UInt8MultiArray, 'transitions', STREAM)
         self._event = EventPublisher(self)
-        self._lost = 0
         self._sim_time = self.get_parameter('use_sim_time').value
         action = self.contract.action
         inputs = [(entry.topic, entry.type, STREAM) for entry in self.contract.observations]
         inputs += [(action.topic, action.type, STREAM), ('steps', STEPS_TYPE, STREAM),
                    ('events', EVENTS_TYPE, EVENTS)]
-        topics = [Topic(self._resolved(name), kind) for name, kind, _ in inputs]
+        topics = [Topic(self.resolve_topic_name(name), kind) for name, kind, _ in inputs]
         self._recorder = EpisodeRecorder(
             Path(settings.bag_root), self.contract, topics,
             RecorderSettings(settings.flush_period, settings.fsync_period, settings.queue_bytes,
                              settings.min_free_bytes),
-            steps_topic=self._resolved('steps'), on_episode=self._on_episode,
+            steps_topic=self.resolve_topic_name('steps'), on_episode=self._on_episode,
             on_event=self._on_event)
-        for index, (name, kind, qos) in enumerate(inputs):
-            self.create_subscription(
-                interface_class(kind), name,
-                lambda data, info, index=index: self._on_message(index, data, info), qos,
-                raw=True, event_callbacks=SubscriptionEventCallbacks(message_lost=self._on_lost))
         recorder = self._recorder
+        self._topics = [RecordedTopic(
+            self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
+            self._on_mismatch) for index, (name, kind, qos) in enumerate(inputs)]
+        self._observed = self._topics[:len(self.contract.observations)]
         for service, kind, call in (
                 ('~/start_episode', Trigger, lambda request: recorder.start_episode()),
                 ('~/end_episode', SetBool, lambda request: recorder.end_episode(request.data)),
@@ -77,17 +78,14 @@ class DataRecorder(Node):
                 response, *call(request)))
         self._health = HealthReporter(self, self._describe)
 
-    def _resolved(self, name: str) -> str:
-        return self.resolve_topic_name(name)
-
     def _on_message(self, index: int, data: bytes, info: dict) -> None:
         """Queue a message with when it arrived and when it was sent."""
         received = (self.get_clock().now().nanoseconds if self._sim_time
                     else info['received_timestamp'])
         self._recorder.put(index, data, received, info['source_timestamp'])
 
-    def _on_lost(self, info) -> None:
-        self._lost += info.total_count_change
+    def _on_mismatch(self, topic: str, policy: str) -> None:
+        self._on_event('qos_mismatch', {'topic': topic, 'policy': policy})
 
     def _on_episode(self, record: EpisodeRecord) -> None:
         """Send transitions that are on disk; called from the recorder's thread."""
@@ -98,19 +96,34 @@ class DataRecorder(Node):
 
     def _describe(self) -> Health:
         stats = self._recorder.stats()
-        dropped = stats.pop('dropped')
+        misses = {kind: stats.pop(kind) for kind in MISSES}
+        silent = [topic.name for topic in self._observed if not topic.seen]
+        mismatches = {topic.name: topic.mismatches for topic in self._topics if topic.mismatches}
         values = {**stats, 'last_flush_age': f'{stats["last_flush_age"]:.2f} s',
-                  'lost_by_middleware': self._lost,
-                  **{f'dropped {topic}': count for topic, count in dropped.items()}}
-        text = f'recording {stats["bag"]}' if stats['bag'] else 'waiting for an episode'
-        if not stats['alive'] or stats['disk_full']:
-            problem = 'disk is nearly full' if stats['disk_full'] else 'the writer ended'
+                  'silent': ', '.join(silent), 'qos_mismatches': sum(mismatches.values()),
+                  **{kind: sum(counts.values()) for kind, counts in misses.items()},
+                  **{f'{kind} {topic}': count for kind, counts in misses.items()
+                     for topic, count in counts.items()}}
+        if problem := _problem(stats):
             return Health(problem, values, ERROR)
-        return Health(text, values, WARN if dropped or self._lost else OK)
+        text = f'recording {stats["bag"]}' if stats['bag'] else 'waiting for an episode'
+        if silent and stats['bag']:
+            text += f', nothing came yet on {values["silent"]}'
+        worth_a_look = silent and stats['bag'] or mismatches or any(misses.values())
+        return Health(text, values, WARN if worth_a_look else OK)
 
     def close(self) -> None:
         """Write what is queued and complete the open bag."""
         self._recorder.close()
+
+
+def _problem(stats: dict) -> str:
+    """Return why nothing is recorded, '' where there is no reason."""
+    if not stats['alive']:
+        return 'the writer ended'
+    if stats['disk_full']:
+        return 'disk is nearly full'
+    return f'cannot write: {stats["write_error"]}' if stats['write_error'] else ''
 
 
 def _answer(response, success: bool, message: str):

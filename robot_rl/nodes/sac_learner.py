@@ -18,7 +18,7 @@ from robot_rl.learning.methods import METHODS
 from robot_rl.learning.sac import SacConfig
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 from robot_rl.ros.codecs import bytes_message
-from robot_rl.ros.health import ERROR, Health, HealthReporter, OK, WARN
+from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
 from robot_rl.ros.qos import LATCHED, STREAM
@@ -50,6 +50,8 @@ class Settings:
                                 choices=('', SIM_OPTIMAL, DEMONSTRATOR))
     critic_warmup: int = parameter(0, 'First updates, of the critics alone', low=0)
     autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
+    deterministic: bool = parameter(
+        False, 'Take one episode after the other: a killed learner then goes on bit for bit')
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
     utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: of method',
@@ -86,14 +88,20 @@ class SacLearner(Node):
         contract = load_contract(settings.contract)
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
         folder = Path(settings.checkpoint_dir)
+        self._event = EventPublisher(self)
         self.get_logger().info(learner.resume(folder))
-        self._unread = ''           # what of demo_bags was not read
+        self._warnings = [str(refused) for refused in learner.refused]
+        for refused in learner.refused:
+            self._on_event('checkpoint_refused', {
+                'file': refused.path, 'moved_to': refused.moved, 'reason': refused.reason})
         self._read_demos(learner, [Path(root) for root in settings.demo_bags if root])
         self._actor = self.create_publisher(UInt8MultiArray, 'actor', LATCHED)
         self._trainer = Trainer(
             learner, TrainerSettings(folder, settings.publish_period,
-                                     settings.checkpoint_period, settings.keep_checkpoints),
-            lambda data: self._actor.publish(bytes_message(data)), self.get_logger().info)
+                                     settings.checkpoint_period, settings.keep_checkpoints,
+                                     settings.deterministic),
+            lambda data: self._actor.publish(bytes_message(data)), self.get_logger().info,
+            self._on_event)
         self._trainer.train(settings.autotrain)
         self._trainer.start()
         self._republish = self.create_client(Trigger, 'republish')
@@ -121,9 +129,9 @@ class SacLearner(Node):
         for reason in reasons:
             self.get_logger().warning(f'demo_bags: {reason}')
         if reasons:
-            self._unread = f'demo_bags: {len(reasons)} not read whole, such as {reasons[0]}'
+            self._warnings += [f'demo_bags: {len(reasons)} not read whole, such as {reasons[0]}']
         if roots and not episodes:
-            raise UserError(self._unread or 'demo_bags: expected recordings in '
+            raise UserError(self._warnings[-1] if reasons else 'demo_bags: expected recordings in '
                             f'{", ".join(map(str, roots))}, found none')
         if roots:
             self.get_logger().info(f'{learner.counts["demos"]} demo transitions of {episodes} '
@@ -167,11 +175,14 @@ class SacLearner(Node):
         values |= {key: f'{value:.4g}' for key, value in progress.metrics}
         values |= {key: value if isinstance(value, int) else f'{value:.4g}'
                    for key, value in (*progress.coverage, *progress.base)}
-        warning = '; '.join(filter(None, (progress.warning, self._unread)))
+        warning = '; '.join(filter(None, (progress.warning, *self._warnings)))
         values |= {'method': self.settings.method, 'warning': warning}
         level = ERROR if progress.error else WARN if progress.missing or warning else OK
         text = '; '.join(filter(None, (progress.text, warning)))
         return Health(text, values, level)
+
+    def _on_event(self, kind: str, values: dict) -> None:
+        self._event(kind, WARN, **values)
 
     def close(self) -> None:
         """Write a last checkpoint and end the thread."""

@@ -15,5 +15,6 @@ SENSOR = _profile(10, reliable=False)       # consumers of drivers
 DRIVER = _profile(10)                       # publishers that stand for drivers
 COMMAND = _profile(1)                       # the newest action only
 STREAM = _profile(1000)                     # steps, transitions, everything that is recorded
+ANY = _profile(1000, reliable=False)        # what is recorded of a publisher that offers less
 LATCHED = _profile(1, latched=True)         # policies and status: late joiners get the last one
 EVENTS = _profile(100, latched=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from recording import (episode_steps, EVENTS, JOINTS, make_step, Recording, STEP, step_bytes,
                        STEPS, text_bytes, TOPICS, wait_until)
-from robot_rl.data import recorder as recorder_module
+from robot_rl.data import backlog, disk
 from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
                                read_info)
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
@@ -21,6 +21,7 @@ from robot_rl.data.recover import recover
 from robot_rl.data.steps import Mode, Status
 from robot_rl.data.transitions import COLUMNS
 from robot_rl.errors import UserError
+from rosbags.highlevel import AnyReader
 
 
 def same_bits(first, second):
@@ -313,8 +314,28 @@ def test_the_session_lives_as_long_as_its_folder(start):
 
 def test_a_second_recorder_is_refused_by_folder(start):
     recording = start()
-    with pytest.raises(UserError, match=f'{recording.root}: another recorder'):
+    with pytest.raises(UserError, match=f'{recording.root}: another recorder, process '
+                                        f'{os.getpid()}, writes into this folder'):
         start()
+    recording.send(episode_steps(2))        # the first one goes on
+    assert recording.next_episode().name == 'episode_000001'
+
+
+def test_a_recorder_in_another_process_is_named_and_its_lock_dies_with_it(
+        start, contract, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name('recorder_process.py'), contract.file,
+         tmp_path / 'episodes', '0.05'], stdout=subprocess.PIPE,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+    try:
+        process.stdout.readline()
+        with pytest.raises(UserError, match=f'another recorder, process {process.pid}, writes'):
+            start()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert start().recorder.stats()['alive']
 
 
 def test_a_folder_that_cannot_be_made_is_named(start, tmp_path):
@@ -409,15 +430,37 @@ def test_beyond_the_bound_messages_are_dropped_and_counted_by_topic(contract, tm
     recording.recorder.close()
 
 
+def test_messages_that_were_dropped_or_lost_are_told_and_stand_in_the_bag_of_their_episode(start):
+    recording = start(queue_bytes=10000)
+    for number in range(2):
+        recording.recorder.lose(JOINTS, 3 - number)
+        steps = episode_steps(4, episode=number)
+        recording.send(steps[:2])
+        wait_until(lambda: recording.recorder.stats()['bag'] == f'episode_00000{number + 1}')
+        for _ in range(number + 1):
+            assert not recording.recorder.put(EVENTS, b'x' * 10000, 1, 1)
+        recording.recorder.lose(JOINTS, 5 + number)
+        recording.send(steps[2:])
+        found = custom(recording.root / recording.next_episode().name)
+        assert (found['dropped'], found['lost']) == (str(number + 1), str(5 + number))
+    assert recording.recorder.stats()['lost'] == {TOPICS[JOINTS].name: 3 + 5 + 2 + 6}
+    wait_until(lambda: sum(int(values['messages']) for kind, values in recording.events
+                           if kind == 'lost') == 16)
+    assert sum(int(values['messages']) for kind, values in recording.events
+               if kind == 'dropped') == 3
+
+
 def test_a_full_disk_ends_the_episode_cleanly_and_refuses_others(start, monkeypatch):
     recording = start()
     recording.send(episode_steps(4)[:3])
     recording.wait_event('start')
     room = SimpleNamespace(free=10)
-    monkeypatch.setattr(recorder_module.shutil, 'disk_usage', lambda path: room)
+    monkeypatch.setattr(disk.shutil, 'disk_usage', lambda path: room)
     record = recording.next_episode()
     assert (record.outcome, len(record.transitions)) == ('incomplete', 2)
     assert recording.wait_event('disk_full') == {'free': '10'}
+    assert custom(recording.root / record.name)['cut'] == (
+        'the disk is nearly full, 10 bytes are free')
     ok, reason = recording.recorder.start_episode()
     assert not ok and 'nearly full' in reason
     recording.send(episode_steps(2, episode=1))
@@ -425,6 +468,41 @@ def test_a_full_disk_ends_the_episode_cleanly_and_refuses_others(start, monkeypa
     room.free = 10**12
     recording.send(episode_steps(2, episode=2))
     assert recording.next_episode().name == 'episode_000002'
+
+
+def test_a_disk_that_is_full_from_the_start_is_told(start):
+    recording = start(min_free_bytes=1 << 62)
+    assert int(recording.wait_event('disk_full')['free']) > 0
+    assert 'nearly full' in recording.recorder.start_episode()[1]
+
+
+def test_a_bag_that_somebody_took_away_is_told_and_not_mended(start, monkeypatch):
+    recording = start(flush_period=60.0, min_free_bytes=0)
+    room = SimpleNamespace(free=1)
+    monkeypatch.setattr(disk.shutil, 'disk_usage', lambda path: room)
+    with monkeypatch.context() as patch:
+        patch.setattr(BagWriter, 'write', lambda *arguments: 1 / 0)
+        recording.send(episode_steps(4)[:1])
+        recording.wait_event('write_error')
+    shutil.move(recording.root / 'episode_000001', recording.root.parent)
+    wait_until(lambda: recording.recorder.stats()['cut'] == 0)
+    assert 'no such bag' in recording.wait_event('unreadable')['reason']
+    recording.send(episode_steps(2, episode=1))
+    assert recording.next_episode().name == 'episode_000002'
+
+
+def test_a_folder_that_is_gone_costs_the_republishing_and_no_open_episode(start, monkeypatch):
+    recording = start()
+    recording.send(episode_steps(4)[:2])
+    recording.wait_event('start')
+
+    def refuse(root):
+        raise OSError(5, 'Input/output error')
+    monkeypatch.setattr(backlog, 'find_bags', refuse)
+    recording.recorder.republish()
+    assert 'Input/output' in recording.wait_event('unreadable')['reason']
+    recording.send(episode_steps(4)[2:])
+    assert len(recording.next_episode().transitions) == 4
 
 
 def test_a_write_error_costs_the_episode_and_not_the_recorder(start, monkeypatch):
@@ -437,10 +515,102 @@ def test_a_write_error_costs_the_episode_and_not_the_recorder(start, monkeypatch
         patch.setattr(BagWriter, 'flush', refuse)
         recording.send(episode_steps(4)[:3])
         assert 'Input/output' in recording.wait_event('write_error')['reason']
+        assert 'Input/output' in recording.recorder.stats()['write_error']
     recording.send(episode_steps(2, episode=1))
     assert recording.next_episode().name == 'episode_000002'
-    assert recording.recorder.stats()['alive']
+    stats = recording.recorder.stats()
+    assert (stats['alive'], stats['write_error']) == (True, '')
     assert not read_info(recording.root / 'episode_000001').complete
+
+
+def test_the_next_episode_is_recorded_although_the_one_before_could_not_be_closed(
+        start, monkeypatch):
+    recording = start(settle=60.0)
+    close = BagWriter.close
+
+    def refuse(writer, custom_data):
+        monkeypatch.setattr(BagWriter, 'close', close)
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(BagWriter, 'close', refuse)
+    recording.send(episode_steps(2, episode=0) + episode_steps(3, episode=1))
+    recording.wait_event('write_error')
+    recording.recorder.close()
+    record = recording.next_episode()
+    assert (record.name, len(record.transitions)) == ('episode_000002', 3)
+
+
+def test_an_episode_that_the_disk_cut_is_mended_when_there_is_room(start, monkeypatch, contract):
+    recording = start(flush_period=60.0, min_free_bytes=1000)
+    room = SimpleNamespace(free=1500)
+    monkeypatch.setattr(disk.shutil, 'disk_usage', lambda path: room)
+    steps = episode_steps(4)
+    recording.send(steps[:3])
+    recording.wait_handled()
+
+    def refuse(writer, *arguments):
+        writer.flush()
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BagWriter, 'write', refuse)
+        recording.send(steps[3:])
+        recording.wait_event('write_error')
+    assert (recording.recorder.stats()['cut'], recording.episodes.qsize()) == (1, 0)
+    room.free = 10**9
+    record = recording.next_episode()
+    found = custom(recording.root / record.name)
+    assert (record.name, record.outcome, record.sequence, len(record.transitions)) == (
+        'episode_000001_recovered', 'incomplete', 1, 2)
+    assert found['cut'] == 'OSError: [Errno 28] No space left on device'
+    assert same_bits(record.transitions, bag_transitions(recording.root / record.name, contract))
+    recording.send(episode_steps(2, episode=1))
+    assert recording.next_episode().sequence == 2
+
+
+def test_a_discard_of_an_episode_that_the_disk_cut_is_kept(start, monkeypatch):
+    recording = start(final_step_timeout=60.0, flush_period=60.0)
+    steps = episode_steps(4)
+    recording.send(steps[:3])
+    recording.wait_event('start')
+    recording.recorder.discard_episode()
+    recording.wait_event('discard')
+    with monkeypatch.context() as patch:
+        patch.setattr(BagWriter, 'write', lambda *arguments: 1 / 0)
+        recording.send(steps[3:])
+        recording.wait_event('write_error')
+    recording.wait_event('recovered')
+    wait_until(lambda: (recording.root / 'discarded' / 'episode_000001_recovered').is_dir())
+    assert recording.episodes.empty() and find_bags(recording.root) == []
+
+
+def test_step_records_that_never_came_are_counted(start):
+    recording = start()
+    steps = episode_steps(9)
+    recording.send(steps[:3] + steps[6:8] + steps[9:])
+    found = custom(recording.root / recording.next_episode().name)
+    assert found['missing_steps'] == '4'
+    assert recording.wait_event('missing_steps') == {'messages': '4'}
+    recording.send(episode_steps(2, episode=1))
+    assert custom(recording.root / recording.next_episode().name)['missing_steps'] == '0'
+
+
+def test_a_clock_that_jumps_costs_no_message_and_changes_no_transition(start, contract):
+    recording = start()
+    steps, jumps = episode_steps(6), (0, 3600, 3600, -7200, -7200, 0, 86400)
+    for step, jump in zip(steps, jumps, strict=True):
+        now = step.stamp + jump * 10**9
+        recording.recorder.put(EVENTS, text_bytes(str(jump)), now, now)
+        recording.recorder.put(STEP, step_bytes(step), now, now)
+    record = recording.next_episode()
+    folder = recording.root / record.name
+    found = [message.log_time for message in read_bag(folder, [TOPICS[EVENTS].name])]
+    assert found == [step.stamp + jump * 10**9 for step, jump in zip(steps, jumps)]
+    assert record.transitions.truncated.tolist() == [0, 0, 0, 0, 0, 1]
+    with AnyReader([folder]) as reader:
+        assert reader.message_count == len(list(reader.messages())) == 14
+        assert (reader.start_time, reader.end_time) == (min(found), max(found) + 1)
+    assert same_bits(record.transitions, bag_transitions(folder, contract))
 
 
 def test_messages_reach_the_operating_system_within_the_flush_period(start):

@@ -30,11 +30,24 @@ def test_what_is_readable_is_copied_exactly(tmp_path, interrupted):
 
 
 def test_the_copy_is_a_complete_standard_bag(tmp_path, interrupted):
-    recover(tmp_path)
+    found, = recover(tmp_path)
     with Reader(tmp_path / 'episode_000001_recovered') as reader:
         assert reader.message_count == 5
-        assert reader.storage.metadata.custom == {'task': 'push', 'outcome': 'incomplete'}
+        assert reader.storage.metadata.custom == {
+            'task': 'push', 'outcome': 'incomplete', 'cut': found.reason}
     assert (tmp_path / 'episode_000001_recovered' / 'episode_000001_recovered_0.mcap').is_file()
+
+
+def test_what_was_cut_only_after_its_end_keeps_its_outcome_and_gets_a_number_of_its_own(tmp_path):
+    custom_data = {'outcome': 'success', 'ended': '5', 'sequence': '3', 'transitions': '1'}
+    writer = BagWriter(tmp_path / 'episode_000001', {'outcome': 'incomplete'})
+    writer.write(writer.add_topic('/text', TOPICS[EVENTS].type), text_bytes('a'), 1, 1)
+    writer.close(custom_data)
+    (tmp_path / 'episode_000001' / 'metadata.yaml').unlink()
+    found, = recover(tmp_path)
+    assert read_info(found.folder).custom_data == {
+        'outcome': 'success', 'ended': '5',
+        'cut': 'interrupted before metadata.yaml was written'}
 
 
 def test_the_original_is_untouched(tmp_path, interrupted):

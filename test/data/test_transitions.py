@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from recording import episode_steps, make_step
-from robot_rl.data.steps import Status
-from robot_rl.data.transitions import COLUMNS, derive_transitions, label_transitions
+from robot_rl.data.steps import Source, Status
+from robot_rl.data.transitions import (COLUMNS, derive_transitions, interventions,
+                                       label_transitions, Transitions)
 from robot_rl.errors import UserError
 
 
@@ -107,3 +108,38 @@ def test_a_reward_that_is_not_finite_is_refused_where_it_arises(contract):
         return np.where(position > 0.02, np.nan, 0.0), position >= 1.0
     with pytest.raises(UserError, match='tiny_task:reward: expected finite rewards, found nan'):
         derive_transitions(episode_steps(4), replace(contract, reward=reward))
+
+
+def test_a_transition_says_whether_a_person_chose_its_action(contract):
+    sources = [Source.POLICY, Source.HUMAN, Source.RANDOM, Source.SAFETY]
+    steps = [replace(step, source=source)
+             for step, source in zip(episode_steps(3), sources, strict=True)]
+    assert derive_transitions(steps, contract).human.tolist() == [0, 1, 0]
+
+
+def test_transitions_of_nobody_known_are_no_persons():
+    column = np.zeros(3, np.float32)
+    assert Transitions(column, column, column, column, column, column).human.tolist() == [0] * 3
+
+
+def helped(human: str, terminated: bool) -> Transitions:
+    """Return transitions numbered by their reward; `human` has an x where a person acted."""
+    count = len(human)
+    number, ends = np.arange(count, dtype=np.float32), np.zeros(count, np.float32)
+    ends[-1] = 1.0
+    return Transitions(number[:, None], number[:, None], number, number[:, None],
+                       ends * terminated, ends * (not terminated),
+                       np.array([letter == 'x' for letter in human], np.float32))
+
+
+@pytest.mark.parametrize(('human', 'terminated', 'numbers', 'truncated', 'ended'), [
+    ('..xx.x', True, [2, 3, 5], [0, 1, 0], [0, 0, 1]),
+    ('x.xx..', True, [0, 2, 3], [1, 0, 1], [0, 0, 0]),
+    ('xxx', False, [0, 1, 2], [0, 0, 1], [0, 0, 0]),
+    ('....', True, [], [], [])])
+def test_interventions_are_a_persons_stretches_that_nothing_joins(
+        human, terminated, numbers, truncated, ended):
+    found = interventions(helped(human, terminated))
+    assert found.reward.tolist() == numbers and found.human.tolist() == [1] * len(numbers)
+    assert (found.truncated.tolist(), found.terminated.tolist()) == (truncated, ended)
+    assert {getattr(found, name).dtype for name in COLUMNS} == {np.dtype(np.float32)}

@@ -47,7 +47,7 @@ def test_an_empty_or_missing_folder_has_none(tmp_path):
 
 def test_what_a_kill_while_writing_left_behind_is_not_a_checkpoint(tmp_path):
     path = save(tmp_path, 100)
-    half = path.with_name('checkpoint_000000200.safetensors.tmp')
+    half = path.with_name('checkpoint_000000150.safetensors.tmp')
     half.write_bytes(path.read_bytes()[:50])
     assert newest(tmp_path) == (100, [])
     save(tmp_path, 200)
@@ -63,6 +63,7 @@ def test_a_failed_write_leaves_the_old_checkpoints(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         save(tmp_path, 200, keep=1)
     assert newest(tmp_path) == (100, [])
+    assert not list(tmp_path.glob('*.tmp'))     # its room is given back
 
 
 @pytest.mark.parametrize('damage', [lambda data: b'', lambda data: data[:-1],
@@ -72,7 +73,52 @@ def test_a_damaged_newest_falls_back_and_says_so(tmp_path, damage):
     path = save(tmp_path, 200)
     path.write_bytes(damage(path.read_bytes()))
     updates, refused = newest(tmp_path)
-    assert updates == 100 and len(refused) == 1 and refused[0].startswith(f'{path}: ')
+    assert updates == 100 and len(refused) == 1 and refused[0].reason.startswith(f'{path}: ')
+
+
+def test_a_refused_checkpoint_is_moved_aside_and_keeps_its_bytes(tmp_path):
+    save(tmp_path, 100)
+    kept = []
+    for data in (b'first', b'second'):
+        path = save(tmp_path, 200)
+        path.write_bytes(data)
+        [refused] = newest(tmp_path)[1]
+        assert refused.path == path and not path.exists()
+        assert str(refused) == f'skipped {refused.reason}; moved to {refused.moved}'
+        kept.append(refused.moved)
+    assert [path.read_bytes() for path in kept] == [b'first', b'second']
+    assert newest(tmp_path) == (100, [])
+
+
+def test_where_it_cannot_be_moved_it_is_skipped_all_the_same(tmp_path):
+    save(tmp_path, 100)
+    save(tmp_path, 200).write_bytes(b'')
+    (tmp_path / 'refused').write_text('a file in the way')
+    updates, [refused] = newest(tmp_path)
+    assert updates == 100 and refused.moved == refused.path and refused.path.exists()
+    assert '; moved to' not in str(refused)
+
+
+def test_what_is_not_taken_falls_back_to_the_one_before(tmp_path):
+    for updates in (100, 200):
+        save(tmp_path, updates)
+
+    def take(path, arrays, manifest):
+        if manifest['updates'] == 200:
+            raise UserError(f'{path}: of another learner')
+    found, [refused] = newest_checkpoint(tmp_path, REACH, take)
+    assert found[2]['updates'] == 100 and refused.reason.endswith(': of another learner')
+
+
+def test_where_there_are_only_foreign_ones_the_newest_error_is_raised_and_nothing_moves(tmp_path):
+    for updates in (100, 200, 300):
+        save(tmp_path, updates).write_bytes(b'') if updates == 300 else save(tmp_path, updates)
+
+    def take(path, arrays, manifest):
+        raise UserError(f'{path}: of another learner')
+    with pytest.raises(UserError, match='000000200.* of another learner'):
+        newest_checkpoint(tmp_path, REACH, take)
+    assert names(tmp_path) == [100, 200, 300]
 
 
 def test_damaged_newer_ones_do_not_push_out_what_is_saved_after_the_fallback(tmp_path):
@@ -84,11 +130,14 @@ def test_damaged_newer_ones_do_not_push_out_what_is_saved_after_the_fallback(tmp
     assert newest(tmp_path)[0] == 150
 
 
-def test_a_checkpoint_of_another_contract_is_refused_not_skipped(tmp_path):
-    save(tmp_path, 100)
+def test_a_checkpoint_of_another_contract_is_skipped_only_for_one_of_this(tmp_path):
     save(tmp_path, 200, contract=load_contract('puck_push'))
     with pytest.raises(Mismatch, match='checkpoint_000000200.*another contract'):
         newest_checkpoint(tmp_path, REACH)
+    save(tmp_path, 100)
+    updates, [refused] = newest(tmp_path)
+    assert updates == 100 and 'another contract' in refused.reason
+    assert refused.moved == tmp_path / 'refused' / 'checkpoint_000000200.safetensors'
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):

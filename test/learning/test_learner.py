@@ -48,6 +48,17 @@ def test_an_episode_that_comes_twice_counts_once():
     assert found.newest_stamp == 5
 
 
+@pytest.mark.parametrize('source', ['online', 'explorers'])
+def test_what_a_person_did_is_kept_as_experience_and_as_a_demonstration(source):
+    found, human = learner(), np.zeros(10, np.float32)
+    human[[3, 4, 8]] = 1.0
+    found.add('a', replace(transitions(10), human=human), 5, source)
+    assert (len(found.sources[source]), len(found.sources['demos'])) == (10, 3)
+    assert found.collected == 10 and found.counts['demos'] == 3
+    rows = found.sources[source].rows[[3, 4, 8]]
+    assert torch.equal(found.sources['demos'].rows, rows)
+
+
 def test_nothing_is_owed_until_enough_is_collected():
     found = learner()
     found.add('a', transitions(19), 1)
@@ -214,6 +225,20 @@ def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path):
     resumed = learner()
     notes = resumed.resume(tmp_path)
     assert resumed.updates == 4 and f'skipped {path}' in notes
+    assert [refused.path for refused in resumed.refused] == [path]
+
+
+def test_a_checkpoint_of_another_learner_is_skipped_for_one_of_this(tmp_path):
+    first = fed()
+    first.train(4)
+    first.save(tmp_path, keep=3)
+    other = Learner(REACH, FEW, SacConfig(width=32))
+    other.updates = 9
+    path = other.save(tmp_path, keep=3)
+    resumed = learner()
+    assert f"skipped {path}: sac: expected {{'width': 16" in resumed.resume(tmp_path)
+    assert resumed.updates == 4
+    assert (tmp_path / 'refused' / path.name).is_file() and not path.exists()
 
 
 def test_a_checkpoint_of_another_contract_is_refused(tmp_path):
@@ -231,6 +256,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
 
 @pytest.mark.parametrize('change', [
     lambda arrays, manifest: arrays.pop('generator'),
+    lambda arrays, manifest: arrays.update(generator=0 * arrays['generator'] + 255),
     lambda arrays, manifest: arrays.update(target=np.zeros((2, 3), np.float32)),
     lambda arrays, manifest: arrays.update({'actor.value': arrays['actor.value'].astype(float)}),
     lambda arrays, manifest: manifest.pop('updates'),

@@ -262,6 +262,19 @@ def test_a_checkpoint_that_does_not_hold_what_it_says_is_refused(tmp_path, chang
     assert found.waiting and found.method is None
 
 
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    first = steering()
+    for _ in range(2):
+        first.train(4)
+        path = first.save(tmp_path, keep=3)
+    path.write_bytes(path.read_bytes()[:-100])
+    resumed = learner()
+    assert f'skipped {path}' in resumed.resume(tmp_path)
+    assert resumed.updates == 4 and not resumed.waiting
+    feed(resumed).train(4)
+    assert resumed.actor() == first.actor()
+
+
 def test_an_actor_in_action_space_starts_as_the_demonstrator_acts(monkeypatch):
     monkeypatch.setattr(imitation, 'UPDATES', 1000)
     found, base = learner(STARTING), decode_demonstrator(BASE, REACH, 'x')

@@ -52,11 +52,13 @@ class Training:
         self.folder = folder
         self.actors: queue.Queue = queue.Queue()
         self.notes: list[str] = []
+        self.events: list[tuple[str, dict]] = []
         self.learner = Learner(REACH, LearnerConfig(
             start_transitions=20, batch=16, start_from=start_from, method=method,
             utd_ratio=1.0), SacConfig(width=8))
         self.trainer = Trainer(self.learner, TrainerSettings(folder, **settings),
-                               self.actors.put, self.notes.append)
+                               self.actors.put, self.notes.append,
+                               lambda kind, values: self.events.append((kind, values)))
 
     def until(self, condition: Callable[..., bool]):
         """Wait until the progress meets the condition; return it."""
@@ -420,6 +422,9 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_and_training_lives_on(s
     training.trainer.save()
     progress = training.until(lambda progress: progress.error)
     assert progress.error.startswith('checkpoint not saved') and progress.text == progress.error
+    [(kind, values)] = training.events
+    assert (kind, values['updates']) == ('checkpoint_failed', 0)
+    assert 'File exists' in values['reason']
     training.trainer.receive(episode(1))
     training.until(lambda progress: progress.episodes_received == 1)
     assert training.trainer.alive

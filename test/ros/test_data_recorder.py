@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import os
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from episodes import make_steps
+from geometry_msgs.msg import PointStamped
 import numpy as np
 import pytest
 from rclpy.time import Time
-from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_bag, read_info
+from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
+                               read_info)
 from robot_rl.data.episode_message import decode_episode
+from robot_rl.data.session import Session
 from robot_rl.data.steps import Status
 from robot_rl.data.transitions import COLUMNS
+from robot_rl.errors import UserError
 from robot_rl.nodes.data_recorder import DataRecorder
 from robot_rl.ros.codecs import step_message
-from robot_rl.ros.qos import COMMAND, DRIVER, STREAM
+from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED, SENSOR, STREAM
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import SetBool, Trigger
 
@@ -189,7 +197,96 @@ def test_what_was_seen_before_the_clock_began_again_gets_the_time_of_the_episode
 def test_status_counts_what_was_published(recorder):
     recorder.record(1)
     recorder.bench.says(text='waiting for an episode', published=1, transitions=6, episodes=1,
-                        lost_by_middleware=0)
+                        lost=0, dropped=0, missing_steps=0, qos_mismatches=0, write_error='')
+
+
+def level(bench):
+    """Return the level of the newest status."""
+    return bench.levels[-1].status[0].level if bench.levels else None
+
+
+@pytest.fixture
+def watched(recorder):
+    recorder.bench.levels = recorder.bench.listen(
+        'diagnostic_msgs/msg/DiagnosticArray', 'data_recorder/status', LATCHED)
+    return recorder
+
+
+def test_a_topic_that_begins_late_is_recorded_from_then_on_and_named_until_then(watched):
+    bench, steps = watched.bench, make_steps(watched.contract, 1)
+    watched.send(steps[:2])
+    bench.until(lambda: 'nothing came yet on /joint_states, /tip' in bench.status.get('text', ''))
+    bench.until(lambda: level(bench) == DiagnosticStatus.WARN)
+    joints = bench.publisher(JointState, 'joint_states', DRIVER)
+    tip = bench.publisher(PointStamped, 'tip', DRIVER)
+    joints.publish(JointState(name=['shoulder']))
+    tip.publish(PointStamped())
+    bench.until(lambda: bench.node._recorder.stats()['written'] == 4)
+    bench.says(silent='')
+    bench.until(lambda: level(bench) == DiagnosticStatus.OK)
+    watched.send(steps[2:])
+    bench.event('saved')
+    [bag] = find_bags(watched.root)
+    counts = {topic: info.count for topic, info in read_info(bag).topics.items()}
+    assert (counts['/joint_states'], counts['/tip']) == (1, 1)
+
+
+def test_a_publisher_that_offers_less_is_recorded_and_told(watched):
+    bench = watched.bench
+    joints = bench.publisher(JointState, 'joint_states', DRIVER)
+    joints.publish(JointState(name=['reliable']))
+    bench.until(lambda: bench.node._recorder.stats()['queue_bytes'] == 0
+                and bench.node._topics[0].seen)
+    bench.probe.destroy_publisher(joints)       # its driver starts again, with another profile
+    joints = bench.probe.create_publisher(JointState, 'joint_states', SENSOR)
+    assert bench.event('qos_mismatch') == {'topic': '/joint_states', 'policy': 'RELIABILITY'}
+    bench.says(qos_mismatches=1)
+    bench.until(lambda: level(bench) == DiagnosticStatus.WARN)
+    bench.until(joints.get_subscription_count)
+    watched.send(make_steps(watched.contract, 1)[:2])
+    bench.event('start')
+    for count in range(5):
+        joints.publish(JointState(name=['best effort']))
+        bench.until(lambda: bench.node._recorder.stats()['written'] >= 4 + count)
+    watched.send(make_steps(watched.contract, 1)[2:])
+    bench.event('saved')
+    [bag] = find_bags(watched.root)
+    assert read_info(bag).topics['/joint_states'].count == 6
+
+
+def test_a_publisher_of_events_that_keeps_none_is_recorded_too(watched):
+    events = watched.bench.probe.create_publisher(DiagnosticArray, 'policy_server/events', STREAM)
+    assert watched.bench.event('qos_mismatch')['policy'] == 'DURABILITY'
+    watched.bench.until(events.get_subscription_count)
+    events.publish(DiagnosticArray())
+    watched.bench.until(lambda: watched.bench.node._topics[-1].seen)
+
+
+def test_messages_that_the_middleware_lost_are_counted_by_topic(watched):
+    watched.bench.node._topics[1]._on_lost(3)
+    watched.bench.says(lost=3, **{'lost /tip': 3})
+    assert watched.bench.event('lost') == {'messages': '3'}
+    watched.bench.until(lambda: level(watched.bench) == DiagnosticStatus.WARN)
+
+
+def test_a_disk_that_refuses_is_an_error_on_the_status_until_a_bag_is_saved(watched, monkeypatch):
+    def refuse(writer, custom_data):
+        raise OSError(30, 'Read-only file system')
+    with monkeypatch.context() as patch:
+        patch.setattr(BagWriter, 'update', refuse)
+        watched.send(make_steps(watched.contract, 1))
+        watched.bench.event('write_error')
+        watched.bench.says(text='cannot write: OSError: [Errno 30] Read-only file system')
+        watched.bench.until(lambda: level(watched.bench) == DiagnosticStatus.ERROR)
+    assert list(watched.root.glob('episode_*')) == []       # nothing was recorded into it
+    watched.record(2)
+    watched.bench.says(write_error='', text='waiting for an episode')
+
+
+def test_a_second_recorder_is_refused_and_the_first_goes_on(watched):
+    with pytest.raises(UserError, match=f'another recorder, process {os.getpid()}, writes'):
+        Session(watched.root, watched.contract, lambda kind, values: None)
+    assert len(watched.record(1).transitions) == 6
 
 
 def test_closing_completes_the_open_bag(recorder):

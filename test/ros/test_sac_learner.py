@@ -409,6 +409,47 @@ def test_a_checkpoint_is_written_when_asked_and_taken_up_by_the_next_learner(lea
     recorder.bench.until(lambda: versions(recorder) == [15])
 
 
+def test_a_damaged_checkpoint_is_told_on_status_and_events_and_the_one_before_taken(
+        learn, tmp_path):
+    recorder = learn(autotrain=True, checkpoint_period=10)
+    for number in (1, 2):
+        recorder.send(make_record(recorder.contract, number, number, 15))
+        recorder.until(updates=15 * number)
+    recorder.bench.node.close()
+    path = tmp_path / 'checkpoints' / 'checkpoint_000000030.safetensors'
+    path.write_bytes(path.read_bytes()[:-9])
+    recorder = learn()
+    recorder.until(updates=15)
+    moved = path.parent / 'refused' / path.name
+    values = recorder.bench.event('checkpoint_refused')
+    assert (values['file'], values['moved_to']) == (str(path), str(moved))
+    assert 'damaged' in values['reason'] or 'not a file of this package' in values['reason']
+    recorder.warns(f'skipped {path}: ')
+    assert moved.is_file() and not path.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(learn, tmp_path):
+    (tmp_path / 'checkpoints').write_text('a file in the way')
+    recorder = learn(autotrain=True)
+    assert recorder.bench.call(Trigger, 'sac_learner/save_checkpoint').success
+    assert 'File exists' in recorder.bench.event('checkpoint_failed')['reason']
+    recorder.bench.until(lambda: recorder.levels
+                         and recorder.levels[-1].status[0].level == DiagnosticStatus.ERROR)
+    recorder.send(make_record(recorder.contract, 1, 1, 12))
+    recorder.until(updates=12)
+
+
+def test_deterministic_it_learns_in_the_recorders_order(learn):
+    recorder = learn(deterministic=True, autotrain=True)
+    recorder.send(make_record(recorder.contract, 2, 2, 12))
+    recorder.until(episodes_received=1, missing=1)
+    assert recorder.progress.updates == 0
+    recorder.send(make_record(recorder.contract, 1, 2, 12))
+    recorder.until(updates=24)
+    assert [name.rpartition('/')[2] for name in recorder.bench.node._trainer._learner.episodes
+            ] == ['episode_000001', 'episode_000002']
+
+
 def test_closing_writes_a_last_checkpoint(learn, tmp_path):
     recorder = learn(autotrain=True)
     recorder.send(make_record(recorder.contract, 1, 1, 11))
