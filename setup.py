@@ -5,7 +5,8 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = 'robot_rl'
-NODES = ('policy_server', 'data_recorder', 'sac_learner', 'sim_bridge', 'demo_ingest')
+NODES = ('policy_server', 'safety_stop', 'data_recorder', 'sac_learner', 'sim_bridge',
+         'demo_ingest')
 
 setup(
     name=NAME,
@@ -32,7 +33,7 @@ setup(
         'numpy>=1.26',
         'pillow>=9.0',
         'pyyaml>=6.0',
-        'rosbags>=0.10',
+        'rosbags>=0.11',
         'safetensors>=0.4',
         'torch>=2.4',
         'transforms3d>=0.4.2',
@@ -53,6 +54,7 @@ setup(
             'flake8-docstrings',
             'flake8-import-order',
             'flake8-quotes',
+            'hypothesis',
             'pytest>=7,<9',         # launch_testing fails to load under 9
             'pytest-timeout',
             'scipy',

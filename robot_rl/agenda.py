@@ -1,16 +1,18 @@
 """What the policy server was asked for, and whether and with whom the next episode starts.
 
-An operator asks for episodes or for an evaluation and stops both; the learner may have to catch
-up first. `settings` are the parameters of policy_server, read by name: some change meanwhile.
+An operator asks for episodes or for an evaluation; the operator and the gate stop both, and the
+reason latches until `clear_stop`. The learner may have to catch up first. `settings` are the
+parameters of policy_server, read by name: some change meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from robot_rl.casting import Casting, Schedule, WAITING
-from robot_rl.data.steps import Mode
+from robot_rl.data.steps import Mode, Status, Step
 from robot_rl.errors import UserError
 from robot_rl.evaluation import Evaluation, Kept, MAX_REPEATS
 from robot_rl.learning.diffusion_policy import DiffusionPolicy
@@ -20,6 +22,8 @@ from robot_rl.rollout import Tick
 
 PACED = ('learn', 'mixed')      # modes in which an episode may wait for the learner
 LEARNED_FROM = (Mode.LEARN, Mode.EXPLORE)
+STOPPED = (Status.ABORTED, Status.BROKEN)
+DISCARDED, DEACTIVATED, SHUTDOWN = ENDS = ('discard', 'deactivated', 'shutdown')    # no stops
 
 
 class Answer(NamedTuple):
@@ -72,17 +76,21 @@ class Agenda:
         return f'{self.evaluation}; ~/run false ends it' if self.evaluation else ''
 
     def stop(self, reason: str) -> Answer:
-        """Start nothing until `clear_stop`."""
-        self.stopped = reason
-        self._tell('stop', reason=reason)
-        self.end(f'stop: {reason}')
+        """Start nothing until `clear_stop`; the first reason stays."""
+        if not self.stopped:
+            self.stopped = reason
+            self._tell('stop', reason=reason)
+            self.end(f'stop: {reason}')
         return Answer(True, 'stopped until clear_stop')
 
-    def clear_stop(self) -> Answer:
-        """Allow `run` again."""
-        reason, self.stopped = self.stopped, ''
+    def clear_stop(self, lasts: str = '') -> Answer:
+        """Allow `run` again, unless the cause `lasts`."""
+        reason = self.stopped
         if not reason:
             return Answer(False, 'was not stopped')
+        if lasts:
+            return Answer(False, f'still stopped: {lasts}')
+        self.stopped = ''
         self._tell('clear_stop', reason=reason)
         return Answer(True, f'cleared: {reason}')
 
@@ -125,10 +133,16 @@ class Agenda:
                                   settings.seed, episode)
 
     def ended(self, tick: Tick) -> Kept | None:
-        """Take the last tick of an episode; return the outcome of an evaluation that it ended."""
+        """Take the last tick of an episode; return the outcome of an evaluation that it ended.
+
+        One that the gate or an operator stopped latches its reason.
+        """
         step = tick.step
+        if step.status in STOPPED and tick.ended not in ENDS:
+            self.stop(tick.ended)
         if step.mode in LEARNED_FROM and step.index:
             self._pacer.ended(step.stamp)
+        step = _as_measured(tick)
         self._casting.ended(step)
         self._left -= 1
         self.running = self.running and self._left != 0
@@ -151,6 +165,11 @@ class Agenda:
     def figures(self, settings) -> dict:
         """Return what a status shows."""
         return self._casting.figures(_schedule(settings))
+
+
+def _as_measured(tick: Tick) -> Step:
+    """Return the last step; what a person helped with measures no policy, as if it were cut."""
+    return replace(tick.step, status=Status.ABORTED) if tick.helped else tick.step
 
 
 def _schedule(settings) -> Schedule:

@@ -18,8 +18,8 @@ from robot_rl.errors import InvalidFile, Problem, UserError
 from robot_rl.paths import shared_file
 
 KINDS = {
-    'sim': ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner'),
-    'robot': ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner'),
+    'sim': ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner'),
+    'robot': ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner'),
     'ingest': ('demo_ingest',),
 }
 
@@ -31,7 +31,10 @@ FOLDERS = {     # node -> its parameter, and the folder of a run that it writes 
 }
 
 REMAPPINGS = {
-    'policy_server': (('labels', 'data_recorder/events'),),     # a human's verdict on an episode
+    'safety_stop': (('heartbeat', 'policy_server/heartbeat'),),
+    'policy_server': (('labels', 'data_recorder/events'),      # a human's verdict on an episode
+                      ('discard_episode', 'data_recorder/discard_episode'),     # by a button
+                      ('stopped', 'safety_stop/stopped')),
     'data_recorder': (('steps', 'policy_server/steps'), ('events', 'policy_server/events')),
     'sac_learner': (('republish', 'data_recorder/republish'),),
     'sim_bridge': (('/tf', 'tf'), ('/tf_static', 'tf_static')),     # one tree per namespace

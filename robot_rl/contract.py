@@ -12,23 +12,22 @@ from functools import cached_property
 import hashlib
 import json
 from pathlib import Path
-import re
 
 import numpy as np
 
 from robot_rl.errors import InvalidFile, Mismatch, Problem
 from robot_rl.fields import (ACTION_TYPES, BadSelection, compile_selection, OBSERVATION_TYPES,
-                             Selection)
+                             Selection, TWIST_AXES)
 from robot_rl.functions import find_function, try_demonstrator, try_display, try_functions
 from robot_rl.layout import Layout
 from robot_rl.paths import contract_path
+from robot_rl.safety.settings import read_safety, Safety
 from robot_rl.schema import load_yaml, MISSING, Section
 from robot_rl.simulated import read_simulation, Simulation
 
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
 DEMONSTRATED = ('topic', 'measured', 'next')
 MAX_HORIZON = 100_000
-ROS_NAME = re.compile(r'(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ class Contract:
     simulation: Simulation | None
     demonstrated: str = 'topic'         # a demonstrator's action: see _demonstration
     display: Display | None = None
+    safety: Safety = Safety()
 
     @cached_property
     def layout(self) -> Layout:
@@ -176,6 +176,8 @@ def load_contract(name_or_path: str) -> Contract:
     reward_name, reward = find_function(root, 'reward')
     success_name, success = find_function(root, 'success')
     demonstrated = _demonstration(root.section('demonstration', required=False), action)
+    safety = read_safety(root.section('safety', required=False),
+                         [name for name, _ in _components(observations)], action.layout.names)
     simulation, display = None, None
     if 'simulation' in document:
         simulation = read_simulation(
@@ -188,7 +190,7 @@ def load_contract(name_or_path: str) -> Contract:
         raise InvalidFile(path, problems)
     contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
                         observations, action, episode, reward_name, reward, success_name,
-                        success, simulation, demonstrated, display)
+                        success, simulation, demonstrated, display, safety)
     try_functions(contract, 'reward')
     try_demonstrator(contract)
     try_display(contract)
@@ -216,7 +218,7 @@ def _observations(root: Section) -> tuple[Observation, ...]:
             section.problem('name', 'letters, digits and _, different from the other entries',
                             name)
         names.append(name)
-        topic = _ros_name(section, 'topic')
+        topic = section.ros_name('topic')
         type_name = section.text('type', choices=OBSERVATION_TYPES)
         max_age = section.number('max_age', above=0.0)
         select = section.raw('select')
@@ -233,22 +235,14 @@ def _observations(root: Section) -> tuple[Observation, ...]:
     return tuple(observations)
 
 
-def _ros_name(section: Section, key: str) -> str:
-    name = section.text(key)
-    if name and not ROS_NAME.fullmatch(name):
-        section.problem(key, 'a ROS name such as arm/joint_states', name)
-    return name
-
-
 def _action(section: Section, observations) -> Action:
-    topic = _ros_name(section, 'topic')
+    topic = section.ros_name('topic')
     type_name = section.text('type', choices=ACTION_TYPES)
     names = section.texts('names')
     if type_name == 'geometry_msgs/msg/TwistStamped':
-        axes = tuple(f'{part}.{axis}' for part in ('linear', 'angular') for axis in 'xyz')
         for name in names:
-            if name not in axes:
-                section.problem('names', 'names among ' + ', '.join(axes), name)
+            if name not in TWIST_AXES:
+                section.problem('names', 'names among ' + ', '.join(TWIST_AXES), name)
     units = section.raw('units', [''] * len(names))
     if not isinstance(units, list) or len(units) != len(names) or not all(
             isinstance(unit, str) for unit in units):
@@ -290,7 +284,7 @@ def _episode(section: Section) -> Episode:
     service, kind = '', ''
     if 'reset' in section.data:
         reset = section.section('reset')
-        service, kind = _ros_name(reset, 'service'), reset.text('type', choices=RESET_TYPES)
+        service, kind = reset.ros_name('service'), reset.text('type', choices=RESET_TYPES)
         reset.refuse_unknown()
     section.refuse_unknown()
     return Episode(horizon, service, kind)

@@ -22,6 +22,10 @@ from robot_rl.progress import bar, Rates
 from robot_rl.report import read_run, WINDOW, write_report
 from robot_rl.session import Session, SETTLE_TIMEOUT
 
+# s without the policy server's heartbeat; in lockstep its world waits for it, so that a slow
+# machine is no reason to stop.
+LOCKSTEP_SILENCE = 10.0
+
 
 class Demo:
     """The operator's part: phases in order, with one live progress line."""

@@ -8,7 +8,7 @@ that plays the robot has the gap from the start: a person demonstrates on the ro
 from __future__ import annotations
 
 from robot_rl.bringup import graph, NodeSpec
-from robot_rl.demo import Demo, figure, percent
+from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent
 from robot_rl.errors import UserError
 from robot_rl.progress import bar
 from robot_rl.report import BAGS, DEMONSTRATIONS, MEASURED
@@ -16,7 +16,8 @@ from robot_rl.report import BAGS, DEMONSTRATIONS, MEASURED
 FITS = ('BC', 'posterior')      # as the report names them, in the order in which they are made
 POLICY_WAIT = 120.0             # s, for the updates that are due once the base is measured
 RESET_TIMEOUT = 5.0             # s; the twin takes milliseconds
-START = ('sim_bridge', 'policy_server', 'data_recorder')    # the others join when it is their turn
+# The others join when it is their turn.
+START = ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder')
 
 
 class DemonstrationsDemo(Demo):
@@ -71,6 +72,7 @@ class DemonstrationsDemo(Demo):
         shown = [str(options.run_dir / DEMONSTRATIONS)]
         usual = {
             'sim_bridge': {'lockstep': True, 'gap': options.gap},
+            'safety_stop': {'timeout': LOCKSTEP_SILENCE},
             'policy_server': {'lockstep': True, 'mode': 'evaluate', 'max_policy_lag': 1,
                               'policy_wait': POLICY_WAIT, 'reset_timeout': RESET_TIMEOUT},
             'data_recorder': self._recording(BAGS),

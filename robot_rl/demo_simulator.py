@@ -7,7 +7,7 @@ twin that plays the robot is perturbed by a declared gap.
 from __future__ import annotations
 
 from robot_rl.bringup import graph, NodeSpec
-from robot_rl.demo import Demo, figure, percent
+from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent
 from robot_rl.errors import UserError
 from robot_rl.progress import bar
 
@@ -26,6 +26,7 @@ class SimulatorDemo(Demo):
                                       'sim_steps': options.sim_steps,
                                       'sim_updates': options.sim_steps // STEPS_PER_UPDATE,
                                       'train_seed': options.seed},
+                       'safety_stop': {'timeout': LOCKSTEP_SILENCE},
                        'policy_server': {'lockstep': True, 'mode': 'evaluate',
                                          'max_policy_lag': 1},
                        'sac_learner': {'width': 128, 'threads': 1, 'autotrain': True}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from pathlib import Path
+import re
 import reprlib
 import sys
 
@@ -13,6 +14,7 @@ import yaml
 
 MAX_FILE_BYTES = 1 << 20
 MISSING = object()
+ROS_NAME = re.compile(r'(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -103,6 +105,13 @@ class Section:
             self.problem(key, 'one of ' + ', '.join(choices), value,
                          f'did you mean {near[0]}?' if near else '')
         return value if isinstance(value, str) else ''
+
+    def ros_name(self, key: str) -> str:
+        """Return the name of a topic or service."""
+        name = self.text(key)
+        if name and not ROS_NAME.fullmatch(name):
+            self.problem(key, 'a ROS name such as arm/joint_states', name)
+        return name
 
     def number(self, key: str, default=MISSING, above=None, least=None) -> float:
         """Return a finite float within its range."""

@@ -1,11 +1,13 @@
 """The operator's hand on a graph of processes: start it, have episodes run, wait, stop it.
 
-A node that dies is started again; what the policy server was doing is asked for once more.
+A node that dies is started again, a stop of the simulated robot is cleared; what the policy server
+was doing is asked for once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import os
 from pathlib import Path
 import time
@@ -20,6 +22,8 @@ EPISODE_TIMEOUT = 60.0      # s for an episode
 SETTLE_TIMEOUT = 60.0       # s for the learner to hold all that was recorded
 SLOWEST_UPDATE = 0.1        # s, besides, for each update that it owes
 STATUS_AGE = 2.5            # s after which every node has reported again
+STOPS = ('safety_stop', 'policy_server')    # nodes whose stop latches, in the order of clearing
+MAX_STOPS = 20              # of one session: more of them are not the weather
 LAST_WORDS = 0.3            # s in which what a stopped node has said arrives
 
 
@@ -34,6 +38,7 @@ class Session:
         self._asked: Callable[[], None] | None = None   # of the policy server, until it is done
         self._shaken = False                            # it may have forgotten or given up
         self._stale = 0.0                               # until then its status may be an old one
+        self._stops = 0                                 # that were cleared
         self._supervisor: Supervisor | None = None
         self.operator = None
         self.ends: list[tuple[str, bool]] = []          # (mode, success) of every episode
@@ -183,7 +188,8 @@ class Session:
     def _follow_exits(self, done: Callable[[], bool]) -> None:
         """Tell of nodes that died, and ask the policy server again for what is not done.
 
-        It forgets what it was asked for when it dies, and gives up when the robot does not reset.
+        It forgets what it was asked for when it dies, stops when the robot falls silent, and gives
+        up when the robot does not reset.
         """
         while self._exits:
             report = self._exits.pop(0)
@@ -196,9 +202,25 @@ class Session:
             self.operator.status.pop(report.name, None)
             if report.name in ('policy_server', 'sim_bridge'):
                 self._shaken, self._stale = True, time.monotonic() + STATUS_AGE
+        self._clear_stops()
         if (self._shaken and self._asked and time.monotonic() > self._stale and self.idle()
                 and self._has_policies() and not done()):
             self._ask()
+
+    def _clear_stops(self) -> None:
+        """Clear what has stopped the robot, once its cause is gone, and tell."""
+        for name in STOPS:
+            text = self.operator.status.get(name, {}).get('text', '')
+            if not text.startswith('stopped') or time.monotonic() < self._stale:
+                continue
+            self._shaken, self._stale = True, time.monotonic() + STATUS_AGE
+            self._stops += 1
+            self._progress.end()
+            print(f'{name} {text}')
+            if self._stops > MAX_STOPS:
+                raise UserError(f'{name} {text}; cleared {MAX_STOPS} times in this session')
+            with contextlib.suppress(UserError):        # refused while the cause lasts
+                self.operator.trigger(f'{name}/clear_stop')
 
     def _has_policies(self) -> bool:
         """Tell whether the policy server has received what the other nodes have latched."""

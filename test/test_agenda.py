@@ -57,7 +57,8 @@ class Desk:
     def may_start(self, waited: float = 0.0) -> bool:
         return self.agenda.may_start(self.settings, waited)
 
-    def episodes(self, count: int = 1, status: Status = Status.TERMINATED, **successes: bool):
+    def episodes(self, count: int = 1, status: Status = Status.TERMINATED,
+                 reason: str = 'success', helped: bool = False, **successes: bool):
         """Run so many episodes; `successes` of a mode, by its name; return the last outcome."""
         kept, zeros = None, np.zeros(2)
         for _ in range(count):
@@ -67,7 +68,7 @@ class Desk:
             step = Step(self.episode, self.episode, 5, status, Source.SAFETY, mode,
                         policy.version, successes.get(mode.name.lower(), False), np.zeros(6),
                         zeros, zeros)
-            kept = self.agenda.ended(Tick(step, 'the cable is out'))
+            kept = self.agenda.ended(Tick(step, reason, helped))
         return kept
 
 
@@ -244,14 +245,60 @@ def test_an_episode_that_outlives_its_evaluation_counts_for_none():
     assert str(desk.agenda.evaluation) == 'evaluating 1 of 2'
 
 
-def test_an_evaluation_whose_episodes_are_all_stopped_ends_with_their_reason():
+def test_an_evaluation_whose_episodes_are_all_discarded_ends_with_their_reason():
     desk = Desk()
     desk.evaluate()
-    desk.episodes(MAX_REPEATS, status=Status.ABORTED)
+    desk.episodes(MAX_REPEATS, status=Status.ABORTED, reason='discard')
     [(kind, values)] = desk.events
-    assert (kind, values['reason']) == ('evaluation_ended',
-                                        'stopped 5 times in a row: the cable is out')
+    assert (kind, values['reason']) == ('evaluation_ended', 'stopped 5 times in a row: discard')
     assert not desk.may_start()
+
+
+@pytest.mark.parametrize('status', [Status.ABORTED, Status.BROKEN])
+def test_an_episode_that_the_gate_stopped_latches_its_reason(status):
+    desk = Desk()
+    desk.run()
+    desk.episodes(status=status, reason='e_stop_pressed')
+    assert desk.agenda.stopped == 'e_stop_pressed' and not desk.may_start()
+    assert desk.events == [('stop', {'reason': 'e_stop_pressed'})]
+
+
+def test_a_stop_in_an_evaluation_ends_it():
+    desk = Desk()
+    desk.evaluate()
+    desk.episodes(status=Status.ABORTED, reason='policy_late')
+    assert [kind for kind, _ in desk.events] == ['stop', 'evaluation_ended']
+    assert not desk.may_start()
+
+
+@pytest.mark.parametrize('reason', ['discard', 'deactivated', 'shutdown'])
+def test_an_episode_that_was_only_ended_is_no_stop(reason):
+    desk = Desk()
+    desk.run()
+    desk.episodes(status=Status.ABORTED, reason=reason)
+    assert not desk.agenda.stopped and desk.may_start()
+
+
+def test_the_first_reason_of_a_stop_stays():
+    desk = Desk()
+    desk.agenda.stop('e_stop_pressed')
+    assert desk.agenda.stop('operator').success
+    assert desk.agenda.stopped == 'e_stop_pressed' and len(desk.events) == 1
+
+
+def test_a_stop_is_not_cleared_while_its_cause_lasts():
+    desk = Desk()
+    desk.agenda.stop('e_stop_pressed')
+    assert desk.agenda.clear_stop('e_stop_pressed') == (False, 'still stopped: e_stop_pressed')
+    assert not desk.run().success
+    assert desk.agenda.clear_stop().success and desk.run().success
+
+
+def test_what_a_person_helped_with_measures_no_policy():
+    desk = Desk()
+    desk.evaluate()
+    assert desk.episodes(helped=True, evaluate=True) is None
+    assert str(desk.agenda.evaluation) == 'evaluating 1 of 4'
 
 
 def test_no_evaluation_no_event_of_its_end():

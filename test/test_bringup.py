@@ -42,7 +42,8 @@ def test_a_contract_file_is_found_from_any_working_folder(tmp_path, monkeypatch)
 def test_in_simulation_all_but_the_clock_follow_the_clock():
     specs = graph('sim', contract='puck_push')
     assert {spec.name: spec.parameters['use_sim_time'] for spec in specs} == {
-        'sim_bridge': False, 'policy_server': True, 'data_recorder': True, 'sac_learner': True}
+        'sim_bridge': False, 'safety_stop': True, 'policy_server': True, 'data_recorder': True,
+        'sac_learner': True}
 
 
 def test_on_the_robot_the_simulator_trains_and_does_not_play_the_robot():
@@ -57,7 +58,7 @@ def test_on_the_robot_the_parameter_file_chooses_the_clock():
 
 def test_use_sim_time_given_holds_on_the_robot():
     specs = graph('robot', contract='puck_push', use_sim_time=False)
-    assert [spec.parameters['use_sim_time'] for spec in specs] == [False] * 4
+    assert [spec.parameters['use_sim_time'] for spec in specs] == [False] * 5
 
 
 def test_no_seed_leaves_it_to_the_parameter_file():

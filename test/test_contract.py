@@ -45,6 +45,7 @@ def load(tmp_path, monkeypatch):
     (tmp_path / 'user_task.py').write_text(TASK)
     (tmp_path / 'user_broken.py').write_text('1 / 0\n')
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('ROBOT_RL_FUNCTIONS', str(tmp_path))
 
     def do(*replaced: tuple[str, str], file: str = 'mine.yaml'):
         text = REACH
@@ -131,7 +132,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(problems):
 
 def test_a_section_that_nothing_enforces_is_refused(problems):
     found = problems(('episode:', 'safety: {workspace: [0, 1]}\n\nepisode:'))
-    assert found['safety'].expected.startswith('a known key')
+    assert found['safety.workspace'].expected.startswith('a known key')
 
 
 def test_an_unquoted_y_is_a_name(load):
@@ -349,6 +350,7 @@ def absent(rng):
 def people(tmp_path, monkeypatch):
     (tmp_path / 'people.py').write_text(PEOPLE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('ROBOT_RL_FUNCTIONS', str(tmp_path))
     monkeypatch.delitem(sys.modules, 'people', raising=False)
 
 

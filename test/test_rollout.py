@@ -10,6 +10,8 @@ from robot_rl.data.transitions import derive_transitions
 from robot_rl.learning.policy import CannotAct, HeldRandom, RandomPolicy, RandomTail
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
+from robot_rl.safety.settings import Intervention, Safety, Switch
+from robot_rl.safety.signals import Signals
 from robot_rl.tasks.reach import GOAL
 
 PERIOD = 50_000_000
@@ -250,3 +252,69 @@ def test_each_record_says_whether_the_explorer_or_its_random_tail_acted():
     assert explored == [True, True, False]
     assert {step.policy_version for step in tick.steps} == {3}
     assert {step.mode for step in tick.steps} == {Mode.EXPLORE}
+
+
+HELPED = replace(SHORT, episode=replace(SHORT.episode, horizon=30), safety=Safety(
+    limits={'tip.point.x': (-1.0, 1.0)}, e_stop=Switch('e_stop', 'std_msgs/msg/Bool', 0.5),
+    intervention=Intervention('leader', SHORT.action.type, 0.2, blend=0.5)))
+
+
+def asks(*values: float) -> Signals:
+    return Signals(request=np.array(values))
+
+
+def test_a_person_who_takes_over_acts_and_is_recorded_as_who_acted():
+    tick = Ticker(HELPED)
+    ticks = [tick(), tick(signals=asks(0.25, -0.25)), tick()]
+    assert [one.step.source for one in ticks] == [Source.POLICY, Source.HUMAN, Source.POLICY]
+    assert [one.helped for one in ticks] == [False, True, True]
+    assert ticks[1].step.executed.tolist() == [0.25, -0.25]
+    assert ticks[1].step.requested.tolist() == [0.5, -0.5]      # the policy's
+    assert tick.transitions.human.tolist() == [0.0, 1.0]
+
+
+def test_hands_change_without_a_jump_and_the_blend_ends():
+    tick = Ticker(HELPED, policy=Constant((2.5, -2.5)))
+    for signals in [Signals()] * 2 + [asks(-2.5, 2.5)] * 13 + [Signals()] * 13:
+        tick(signals=signals)
+    executed = np.array([step.executed for step in tick.steps])
+    jumps = np.abs(np.diff(executed, axis=0))
+    assert jumps.max() <= 5.0 / (0.5 * 20.0) + 1e-12     # the range of 5 in 10 ticks of 0.5 s
+    assert executed[14].tolist() == [-2.5, 2.5] and executed[-1].tolist() == [2.5, -2.5]
+
+
+def test_an_action_of_the_policy_jumps_as_the_contract_allows_where_nobody_takes_over():
+    tick = Ticker(HELPED, policy=Constant((2.5, -2.5)))
+    assert tick().step.executed.tolist() == [2.5, -2.5]
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    ({'signals': Signals(e_stop=True)}, 'e_stop_pressed'),
+    ({'signals': Signals(e_stop_silence=0.6)},
+     'e_stop_silent: e_stop silent for 0.60 s, timeout 0.5 s'),
+    ({'values': [0, 0, 0, 0, 2, 0]}, 'observation_outside: tip.point.x is 2, limits -1 to 1'),
+    ({'late': 3}, 'policy_late: 3 control periods')])
+def test_the_gate_stops_with_its_reason_and_the_policy_is_not_asked(arguments, reason):
+    policy = Constant()
+    tick = Ticker(HELPED, policy=policy)
+    tick()
+    policy.act = None
+    last = tick(**arguments)
+    assert (last.ended, last.step.status) == (reason, Status.ABORTED)
+    assert last.step.source is Source.SAFETY and last.step.executed.tolist() == [0.0, 0.0]
+
+
+def test_an_observation_that_is_not_finite_breaks_the_episode():
+    tick = Ticker(HELPED)
+    tick()
+    last = tick([0, 0, np.inf, 0, 0, 0])
+    assert last.ended == 'observation_not_finite: arm.velocity.shoulder'
+    assert last.step.status is Status.BROKEN and np.isfinite(last.step.observation).all()
+
+
+def test_a_success_is_no_stop_though_something_is_wrong_as_well():
+    tick = Ticker(HELPED)
+    tick()
+    last = tick(THERE, signals=Signals(e_stop=True))
+    assert (last.ended, last.step.status) == ('success', Status.TERMINATED)
+    assert last.step.executed.tolist() == [0.0, 0.0]

@@ -19,6 +19,14 @@ class Heard:
         self.status = {'policy_server': {'text': IDLE}, 'data_recorder': {'bag': ''}, **status}
         self.actor = b''
 
+        self.triggered: list[str] = []
+        self.refuses = False
+
+    def trigger(self, service: str) -> None:
+        self.triggered.append(service)
+        if self.refuses:
+            raise UserError(f'{service}: still stopped')
+
     def number(self, node: str, key: str) -> int:
         return int(self.status.get(node, {}).get(key, '0'))
 
@@ -98,3 +106,34 @@ def test_a_node_that_stays_down_ends_the_session(session):
     session._exits.append(Exit('sac_learner', 2, 'bad parameter', None))
     with pytest.raises(UserError, match='sac_learner ended with code 2'):
         session.wait('learn', lambda: False)
+
+
+@pytest.mark.parametrize('name', ['policy_server', 'safety_stop'])
+def test_a_stop_is_cleared_and_what_is_not_done_is_asked_for_again(session, name, capsys):
+    asked, status = [], session.operator.status
+    session.ask(lambda: asked.append(1))
+    status['policy_server'] = {'text': RUNNING}
+    status[name] = {'text': 'stopped: observation_timeout; call clear_stop'}
+    session._follow_exits(lambda: False)
+    assert session.operator.triggered == [f'{name}/clear_stop']
+    assert 'observation_timeout' in capsys.readouterr().out
+    status |= {name: {'text': 'armed'}, 'policy_server': {'text': IDLE}}
+    session._follow_exits(lambda: False)
+    assert len(asked) == 2
+
+
+def test_the_watchdog_is_cleared_before_the_policy_server_that_it_stopped(session):
+    text = {'text': 'stopped: heartbeat_silent'}
+    session.operator.status |= {'policy_server': text, 'safety_stop': text}
+    session._follow_exits(lambda: False)
+    assert session.operator.triggered == ['safety_stop/clear_stop', 'policy_server/clear_stop']
+
+
+def test_a_stop_whose_cause_lasts_is_tried_again_but_not_for_ever(session):
+    session.operator.status['policy_server'] = {'text': 'stopped: e_stop_pressed'}
+    session.operator.refuses = True
+    for _ in range(sessions.MAX_STOPS):
+        session._follow_exits(lambda: False)
+    assert len(session.operator.triggered) == sessions.MAX_STOPS
+    with pytest.raises(UserError, match='stopped: e_stop_pressed'):
+        session._follow_exits(lambda: False)

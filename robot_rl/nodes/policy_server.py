@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 import sys
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
-from robot_rl.agenda import Agenda, Answer
+from robot_rl.agenda import Agenda, Answer, SHUTDOWN
 from robot_rl.casting import Casting
 from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
 from robot_rl.learning.chunks import at_once, ChunkRunners
-from robot_rl.observation import Assembler
+from robot_rl.observation import Assembler, Reading
 from robot_rl.policies import PolicyShelf, TOPICS
 from robot_rl.rollout import Rollout, Tick
-from robot_rl.ros.codecs import (action_message, bytes_message, interface_class, status_values,
-                                 step_message)
+from robot_rl.ros.codecs import bytes_message, interface_class
+from robot_rl.ros.guard import Guard
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
+from robot_rl.ros.output import Output
 from robot_rl.ros.params import Parameters
-from robot_rl.ros.plan_markers import PlanMarkers
 from robot_rl.ros.policy_settings import Settings
-from robot_rl.ros.qos import COMMAND, LATCHED, SENSOR, STREAM
-from std_msgs.msg import Float64MultiArray, UInt8MultiArray
-from std_srvs.srv import SetBool, Trigger
-from visualization_msgs.msg import MarkerArray
+from robot_rl.ros.qos import LATCHED, SENSOR
+from robot_rl.ros.requests import Requests
+from robot_rl.ros.reset import Reset
+from robot_rl.safety.gate import E_STOP, PRESSED, SWITCHES
+from robot_rl.safety.lateness import Lateness
+from std_msgs.msg import UInt8MultiArray
 
-WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation moves on
+WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation moves on; heartbeats
 
 
 class Phase(Enum):
@@ -45,9 +47,8 @@ class Phase(Enum):
     SETTLING = 'settling'
 
 
-STARTING = (Phase.RESETTING, Phase.WAITING)
 LEVELS = {'stop': WARN, 'policy_refused': WARN, 'policy_late': WARN, 'evaluation_ended': WARN,
-          'reset': ERROR}
+          'intervention_began': WARN, 'start_refused': WARN, 'reset': ERROR}
 
 
 class PolicyServer(ManagedNode):
@@ -59,21 +60,22 @@ class PolicyServer(ManagedNode):
         self.contract = load_contract(self.settings.contract)
         self._policies = PolicyShelf(self.contract)
         self._casting = Casting(self.contract, self._policies)
-        self._agenda = Agenda(self._casting, self._event)
+        self._agenda = Agenda(self._casting, self.event)
         self._worker = ThreadPoolExecutor(1)    # for plans; in lockstep the world waits for them
         submit = at_once if self.settings.lockstep else self._worker.submit
         self._runners = ChunkRunners(self.contract, self.settings.plan_ahead, submit)
-        self._label = ''                # a person's success or failure for this episode
         self._phase, self._phase_since = Phase.INACTIVE, time.monotonic()
+        self._watched = time.monotonic()        # when `_watch` ran last
         self._assembler = Assembler(self.contract)
+        self.guard: Guard | None = None        # from `configure` on, as the next two
+        self._output: Output | None = None
+        self._reset: Reset | None = None
         self._rollout: Rollout | None = None
-        self._reset = None              # future of the reset service
         self._after = 0                 # ns, only newer observations may start the episode
         self._episodes = 0
-        self._last_end: dict = {}
         self._events = EventPublisher(self)
         self._kept = self.create_publisher(UInt8MultiArray, '~/kept', LATCHED)
-        self._health = HealthReporter(self, self._describe)
+        self.health = HealthReporter(self, self._describe)
         if self.settings.autostart:
             self.autostart()
 
@@ -83,31 +85,32 @@ class PolicyServer(ManagedNode):
         return self._live.settings
 
     @property
-    def _active(self) -> bool:
+    def active(self) -> bool:
+        """Whether episodes are allowed."""
         return self._phase is not Phase.INACTIVE
+
+    @property
+    def running(self) -> bool:
+        """Whether an episode is under way."""
+        return self._phase is Phase.RUNNING
+
+    @property
+    def starting(self) -> bool:
+        """Whether one is about to begin."""
+        return self._phase in (Phase.RESETTING, Phase.WAITING)
 
     def configure(self) -> None:
         """Create topics, services and timers; warm up."""
-        action, episode = self.contract.action, self.contract.episode
         for index, entry in enumerate(self.contract.observations):
             self.make('subscription', interface_class(entry.type), entry.topic,
                       lambda message, index=index: self._on_observation(index, message), SENSOR)
         for topic in TOPICS:
             self.make('subscription', UInt8MultiArray, topic, partial(self._on_policy, topic),
                       LATCHED)
-        # Not the latched past: a verdict is on the episode that runs now.
-        self.make('subscription', DiagnosticArray, 'labels', self._on_label, STREAM)
-        self._action = self.make('publisher', interface_class(action.type), action.topic, COMMAND)
-        self._steps = self.make('publisher', Float64MultiArray, '~/steps', STREAM)
-        self._markers = PlanMarkers(self.make('publisher', MarkerArray, '~/markers', LATCHED),
-                                    self.contract)
-        self.make('service', SetBool, '~/run', self._on_run)
-        self.make('service', Trigger, '~/evaluate_and_keep', self._on_evaluate_and_keep)
-        self.make('service', Trigger, '~/stop', self._on_stop)
-        self.make('service', Trigger, '~/clear_stop', self._on_clear_stop)
-        if episode.reset_service:
-            self._reset_client = self.make('client', interface_class(episode.reset_type),
-                                           episode.reset_service)
+        self._output = Output(self, self.contract, self.event)
+        self._requests = Requests(self, self._agenda)
+        self.guard = Guard(self, self.contract, self._requests.press, self._watch_out)
+        self._reset = Reset(self, self.contract.episode, self._on_reset)
         self.make('timer', WATCH_PERIOD, self._watch, clock=self.wall_clock)
         if not self.settings.lockstep:
             self.make('timer', 1.0 / self.contract.control_rate, self._tick)
@@ -128,20 +131,24 @@ class PolicyServer(ManagedNode):
     def deactivate(self, reason: str) -> None:
         """End the episode with the stop action."""
         self._agenda.end(reason)
-        self._abort(reason)
+        self.abort(reason)
+        if self.active:
+            self.guard.beat(last=True)
         self._enter(Phase.INACTIVE)
 
     def close(self) -> None:
         """Stop the robot before the process ends."""
-        self._agenda.end('shutdown')
-        self._abort('shutdown')
+        self._agenda.end(SHUTDOWN)
+        self.abort(SHUTDOWN)
+        if self.active:
+            self.guard.beat(last=True)
         self._worker.shutdown(wait=False)
 
     # Inputs.
 
     def _on_observation(self, index: int, message) -> None:
         if self._assembler.update(index, message, self.get_clock().now().nanoseconds):
-            self._abort('clock_began_again')    # no transition joins two worlds
+            self._halt('clock_began_again')     # no transition joins two worlds
         if self.settings.lockstep and self._assembler.complete():
             self._tick()
 
@@ -149,45 +156,60 @@ class PolicyServer(ManagedNode):
         try:
             self._policies.offer(bytes(message.data), topic)
         except UserError as error:
-            self._event('policy_refused', reason=error)
+            self.event('policy_refused', reason=error)
 
-    def _on_label(self, message: DiagnosticArray) -> None:
-        if self._phase is not Phase.RUNNING:
-            return
-        for _, kind, _ in status_values(message):
-            if kind in ('success', 'failure'):
-                self._label = kind
-            elif kind == 'discard':
-                self._abort('discard')
+    # Stops.
 
-    def _on_run(self, request, response):
-        answer = self._agenda.run(request.data, self.settings, self._active)
-        if not request.data:
-            self._cancel_start()
-        return _answered(response, answer)
+    def look(self) -> Reading:
+        """Return what is observed now; a lockstep world, which waits for actions, is not stale."""
+        reading = self._assembler.look(self._now())
+        return replace(reading, stale='') if self.settings.lockstep else reading
 
-    def _on_evaluate_and_keep(self, request, response):
-        busy = self._phase in (*STARTING, Phase.RUNNING)
-        return _answered(response, self._agenda.evaluate_and_keep(self.settings, self._active,
-                                                                  busy))
+    def _watch_out(self) -> None:
+        """Stop for what cannot wait until a tick: in lockstep the next one may never come."""
+        if self.active and not self._agenda.stopped:
+            rules = (SWITCHES if self.running else E_STOP if self._agenda.running else PRESSED)
+            reason = self._held_up() or self.guard.reason(self.look(), rules)
+            if reason:
+                self.stop(reason)
 
-    def _on_stop(self, request, response):
-        answer = self._agenda.stop('operator')
-        self._abort(f'stop: {self._agenda.stopped}')
-        return _answered(response, answer)
+    def _held_up(self) -> str:
+        """Return that this process stood still, if it did: to it the others look silent then."""
+        seconds = time.monotonic() - self._watched - WATCH_PERIOD
+        periods = int(seconds * self.contract.control_rate)
+        late = periods >= self.contract.safety.policy_late
+        return (f'policy_late: {periods} control periods'
+                if late and self.running and not self.settings.lockstep else '')
 
-    def _on_clear_stop(self, request, response):
-        return _answered(response, self._agenda.clear_stop())
+    def _halt(self, reason: str) -> None:
+        """Stop a running episode, or let none begin."""
+        if self.running:
+            self.stop(reason)
+        self.cancel_start()
+
+    def stop(self, reason: str) -> Answer:
+        """Stop now, whatever is done, until `clear_stop`."""
+        self.abort(reason)              # first of all the action; its end latches the reason
+        answer = self._agenda.stop(reason)
+        self.health.publish()
+        return answer
 
     # Episodes: idle -> resetting -> waiting -> running -> settling -> idle.
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._phase_since = phase, time.monotonic()
         if phase is Phase.IDLE and not self._agenda.running:
-            self._health.publish()
+            self.health.publish()
 
     def _watch(self) -> None:
-        """Move on what no observation moves: starts, resets, and silence."""
+        """Move on what no observation moves: starts, resets, and silence.
+
+        The heartbeat comes from here too, the thread that acts: if that hangs, silence tells.
+        """
+        if self.active:
+            self.guard.beat()
+            self._watch_out()
+        self._watched = time.monotonic()
         waited = time.monotonic() - self._phase_since
         if self._phase is Phase.IDLE:
             if self._agenda.may_start(self.settings, waited):
@@ -196,25 +218,23 @@ class PolicyServer(ManagedNode):
             if waited > self.settings.reset_timeout:
                 self._reset_failed('reset_timeout')
         elif self.settings.lockstep and waited > self.settings.observation_timeout:
-            self._abort('observation_timeout')
+            self._halt('observation_timeout')
             if self._phase is not Phase.INACTIVE:
                 self._enter(Phase.IDLE)
 
     def _begin_reset(self) -> None:
         self._after = self._now()
-        if not self.contract.episode.reset_service:
+        if not self._reset.client:
             self._enter(Phase.WAITING)
-        elif self._reset_client.service_is_ready():
+        elif self._reset.ready:
             self._enter(Phase.RESETTING)
-            self._reset = self._reset_client.call_async(self._reset_client.srv_type.Request())
-            self._reset.add_done_callback(self._on_reset)
+            self._reset.begin()
 
-    def _on_reset(self, future) -> None:
-        if future is not self._reset or self._phase is not Phase.RESETTING:
+    def _on_reset(self, refusal: str) -> None:
+        if self._phase is not Phase.RESETTING:
             return
-        response = future.result()
-        if not getattr(response, 'success', True):      # Empty has no verdict
-            self._reset_failed(f'reset_failed: {response.message}')
+        if refusal:
+            self._reset_failed(refusal)
             return
         self._enter(Phase.WAITING)
         if not self.settings.lockstep:
@@ -223,7 +243,7 @@ class PolicyServer(ManagedNode):
             self._tick()
 
     def _reset_failed(self, reason: str) -> None:
-        self._event('reset', reason=reason)
+        self.event('reset', reason=reason)
         self._agenda.end(reason)
         self._enter(Phase.IDLE)
 
@@ -241,49 +261,54 @@ class PolicyServer(ManagedNode):
         elif self._phase is Phase.WAITING and self._assembler.newest > self._after:
             reading = self._assembler.take(self._now())
             if self._agenda.missing(self.settings):     # the mode was changed during the reset
-                self._cancel_start()
-            elif not reading.stale:
+                self.cancel_start()
+            elif not self.guard.reason(reading):
                 self._begin_episode()
-                self._send(self._rollout.tick(reading))
-        elif self._phase is Phase.RUNNING:
+                self._act(reading)
+                # A first plan may take long: nothing moves until then.
+                self._lateness = Lateness(1.0 / self.contract.control_rate)
+                self._watched = time.monotonic()
+        elif self.running:
             self._phase_since = time.monotonic()
-            reading = self._assembler.take(self._now())
-            self._send(self._rollout.tick(reading, label=self._label))
+            late = 0 if self.settings.lockstep else self._lateness.tick(self._seconds())
+            self._act(self._assembler.take(self._now()), late)
+
+    def _act(self, reading: Reading, late: int = 0) -> None:
+        self._send(self._rollout.tick(reading, self.guard.signals(), self.guard.stop,
+                                      self._requests.label, late))
+
+    def _seconds(self) -> float:
+        """Return the time by which ticks are due, s: no jump of the system's clock moves it."""
+        simulated = self.get_parameter('use_sim_time').value
+        return self._now() * 1e-9 if simulated else time.monotonic()
 
     def _begin_episode(self) -> None:
         """Take the newest policy, between episodes only, and start."""
         self._episodes += 1
-        self._label = ''
+        self._requests.label = ''
         mode, policy = self._agenda.cast(self.settings, self._episodes)
         self._rollout = Rollout(self.contract, self._runners(policy), mode, self._episodes,
                                 self.settings.seed)
-        self._event('start', episode=self._episodes, mode=mode.name.lower(),
-                    policy_version=policy.version)
+        self.event('start', episode=self._episodes, mode=mode.name.lower(),
+                   policy_version=policy.version)
         self._enter(Phase.RUNNING)
 
-    def _abort(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the running episode now, with the stop action, or let none begin."""
-        if self._phase is Phase.RUNNING:
+        if self.running:
             self._send(self._rollout.tick(self._assembler.take(self._now()), stop=reason))
-        self._cancel_start()
+        self.cancel_start()
 
-    def _cancel_start(self) -> None:
-        if self._phase in STARTING:
+    def cancel_start(self) -> None:
+        """Let no episode begin that has not begun."""
+        if self.starting:
             self._enter(Phase.IDLE)
 
     def _send(self, tick: Tick) -> None:
         """Publish what a tick decided; on the last one, close the episode."""
-        step, contract = tick.step, self.contract
-        self._steps.publish(step_message(step))
-        self._action.publish(action_message(contract.action, step.executed, self._now(),
-                                            1.0 / contract.control_rate))
+        self._output.send(tick, self._rollout, self._now())
         if not tick.ended:
-            self._markers.show(self._rollout.policy, self._now())
             return
-        self._last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
-                          'success': step.success, 'mode': step.mode.name.lower(),
-                          'policy_version': step.policy_version}
-        self._event('end', **self._last_end)
         self._rollout = None
         kept = self._agenda.ended(tick)
         if kept:
@@ -292,7 +317,8 @@ class PolicyServer(ManagedNode):
         # reset, so that the first observation after the reset is the only newer one.
         self._enter(Phase.SETTLING if self.settings.lockstep else Phase.IDLE)
 
-    def _event(self, kind: str, **values) -> None:
+    def event(self, kind: str, **values) -> None:
+        """Tell what happened: it is recorded."""
         self._events(kind, LEVELS.get(kind, OK), **values)
 
     def _describe(self) -> Health:
@@ -300,20 +326,18 @@ class PolicyServer(ManagedNode):
                   'newest_policy': self._policies.newest[0],
                   'policy_swaps': self._policies.swaps, 'contract': self.contract.hash}
         values |= self._agenda.figures(self.settings) | self._runners.counts.values()
-        values |= {f'last_{key}': value for key, value in self._last_end.items()}
-        values |= {f'refused_{name}': why for name, why in self._assembler.refused.items()}
+        if self._output:
+            values |= {f'last_{key}': value for key, value in self._output.last_end.items()}
+        refused = self._assembler.refused | (self.guard.refused if self.guard else {})
+        values |= {f'refused_{name}': why for name, why in refused.items()}
         if self._agenda.stopped:
             return Health(f'stopped: {self._agenda.stopped}; call clear_stop', values, ERROR)
         text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE)
         text += f': {self._phase.value}' + (f', {waits}' if waits else '')
         if self._phase is Phase.WAITING:
-            text += f': {self._assembler.stale(self._now()) or "the world stands still"}'
+            seen = self._assembler.look(self._now())
+            text += f': {seen.stale or self.guard.reason(seen) or "the world stands still"}'
         return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
-
-
-def _answered(response, answer: Answer):
-    response.success, response.message = answer
-    return response
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 import numpy as np
 from rclpy.time import Time
 from robot_rl.contract import Action
-from robot_rl.data.align_action import action_values
+from robot_rl.data.align_action import compile_action
 from robot_rl.data.steps import Step
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, UInt8MultiArray
 
@@ -30,6 +30,11 @@ def fill(message, tree) -> None:
             fill(getattr(message, name), value)
         else:
             setattr(message, name, value)
+
+
+def action_values(action: Action, message) -> np.ndarray:
+    """Return the values (m,) of an action message, matched by name; raise BadMessage."""
+    return compile_action(action).read(message)
 
 
 def action_message(action: Action, values: np.ndarray, stamp: int, period: float):

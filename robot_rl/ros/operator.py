@@ -16,7 +16,8 @@ from robot_rl.ros.qos import EVENTS, LATCHED
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-NODES = ('sim_bridge', 'policy_server', 'data_recorder', 'sac_learner', 'demo_ingest')
+NODES = ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner',
+         'demo_ingest')
 CALL_TIMEOUT = 30.0     # s
 
 

@@ -1,4 +1,4 @@
-"""The five nodes, each with what it needs to start in an empty folder."""
+"""The six nodes, each with what it needs to start in an empty folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import fields
 import importlib
 from pathlib import Path
 
-NODES = {'policy_server': 'PolicyServer', 'data_recorder': 'DataRecorder',
-         'sac_learner': 'SacLearner', 'sim_bridge': 'SimBridge', 'demo_ingest': 'DemoIngest'}
+NODES = {'policy_server': 'PolicyServer', 'safety_stop': 'SafetyStop',
+         'data_recorder': 'DataRecorder', 'sac_learner': 'SacLearner', 'sim_bridge': 'SimBridge',
+         'demo_ingest': 'DemoIngest'}
 
 
 def node_class(name: str) -> type:

@@ -22,7 +22,7 @@ QUICK = Patience(first_delay=0.1)       # a killed node comes back at once
 
 
 class Graph:
-    """sim_bridge, policy_server, data_recorder and sac_learner; `overrides` as in bringup.py."""
+    """The nodes of kind `sim`; `overrides` as in bringup.py."""
 
     def __init__(self, folder: Path, overrides: dict[str, dict], contract: str = 'reach',
                  lockstep: bool = True, seed: int = 0):
@@ -31,7 +31,7 @@ class Graph:
         self.ends: list[dict[str, str]] = []        # of episodes, as the policy server tells them
         self.exits: list[Exit] = []
         both = {'lockstep': lockstep}
-        overrides = {**overrides,
+        overrides = {'safety_stop': {'timeout': PATIENCE}, **overrides,     # it has its own test
                      'sim_bridge': {**both, **overrides.get('sim_bridge', {})},
                      'policy_server': {**both, **overrides.get('policy_server', {})}}
         specs = graph('sim', contract=contract, run_dir=str(folder), seed=seed,

@@ -42,6 +42,7 @@ def serve(start, make_contract, tmp_path, monkeypatch):
     """Start a lockstep policy server of the contract with these changes; it idles."""
     (tmp_path / 'people.py').write_text(PEOPLE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('ROBOT_RL_FUNCTIONS', str(tmp_path))
 
     def begin(replaced=SHORT, **parameters):
         contract = make_contract(**replaced)
@@ -210,7 +211,7 @@ def test_a_steered_actor_is_compared_with_its_demonstrator_and_the_better_is_kep
 def test_each_new_plan_is_shown_as_a_fan_the_plan_and_how_unsure_it_is(serve):
     bench, arm = serve(mode='demonstrate')
     shown = bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-    bench.until(lambda: bench.node._markers._publisher.get_subscription_count())
+    bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
     offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN, spread=0.1))
     episodes(bench, arm, 1)
     bench.until(lambda: len(shown) == 3)
@@ -234,7 +235,7 @@ def test_looking_does_not_change_what_is_done(serve):
         bench, arm = serve(mode='demonstrate', seed=5)
         if looked:
             bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-            bench.until(lambda: bench.node._markers._publisher.get_subscription_count())
+            bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
         offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN))
         runs.append(np.array([step.requested for step in episodes(bench, arm, 1)[0]]))
     assert np.array_equal(*runs)
@@ -248,7 +249,7 @@ def test_nothing_is_computed_to_be_shown_where_nobody_sees_it(serve, hidden, mon
                        mode='demonstrate')
     if hidden == 'no display':
         bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-        bench.until(lambda: bench.node._markers._publisher.get_subscription_count())
+        bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
     offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN))
     policy = type(bench.node._policies.demonstrator.policy)
     monkeypatch.setattr(policy, 'fan', lambda *_: pytest.fail('was asked for a fan'))

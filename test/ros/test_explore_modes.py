@@ -261,7 +261,7 @@ def test_the_status_tells_the_progress_and_a_mode_that_is_set_meanwhile_waits(se
 
 
 @pytest.mark.parametrize(('end', 'reason', 'ended'), [
-    ('stop', 'stop: operator', 'stop: operator'), ('deactivate', 'deactivated', 'deactivated'),
+    ('stop', 'stop: operator', 'operator'), ('deactivate', 'deactivated', 'deactivated'),
     ('run', 'run: false', 'horizon')])
 def test_an_evaluation_that_is_ended_keeps_nothing(serve, end, reason, ended):
     bench, arm = serve('actor', 'sim_optimal', mode='random', mute=True)

@@ -1,4 +1,4 @@
-"""The four nodes as processes: what one writes is what the other learns from."""
+"""The nodes of kind `sim` as processes: what one writes is what the other learns from."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_transitions_are_those_of_the_robots_rollout():
         expected.append(derive_transitions(steps, contract))
     vector = VectorEpisodes(VectorTwin(contract, 1, [gap], seed=3))
     found = collect(vector, policy.act, sum(len(part) for part in expected))
-    for column in COLUMNS:
+    for column in set(COLUMNS) - {'human'}:         # nobody takes over in a simulator
         values = np.concatenate([getattr(part, column) for part in expected])
         assert np.allclose(getattr(found, column), values, rtol=0, atol=1e-6), column
     assert found.terminated.any() and found.truncated.any()

@@ -71,7 +71,7 @@ def test_ctrl_c_in_a_fit_leaves_a_report_and_no_process(tmp_path):
                    or any(run_dir.glob('demonstrators/*/*/checkpoint_*')), PATIENCE)
         assert process.poll() is None, log.read_text()
         nodes = children(process.pid)
-        assert len(nodes) >= 6      # four nodes, their guard and the fit
+        assert len(nodes) >= 7      # five nodes, their guard and the fit
         os.kill(process.pid, signal.SIGINT)
         code = process.wait(EXIT_TIMEOUT)
     assert code == 130, log.read_text()

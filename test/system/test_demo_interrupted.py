@@ -96,7 +96,7 @@ def test_ctrl_c_while_learning_leaves_a_report_and_no_process(tmp_path):
         wait_until(lambda: demo.poll() is not None or bags_recorded(run_dir) > 12, 60.0)
         assert demo.poll() is None, log.read_text()
         nodes = children(demo.pid)
-        assert len(nodes) >= 5      # four nodes and their guard
+        assert len(nodes) >= 6      # five nodes and their guard
         began = time.monotonic()
         os.kill(demo.pid, signal.SIGINT)
         code = demo.wait(EXIT_TIMEOUT)

@@ -1,0 +1,137 @@
+"""safety_stop: the watchdog outside the policy process. No heartbeat, and the robot is stopped.
+
+It shares nothing with policy_server but topics: killed, hung or cut off, the server falls silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import sys
+import time
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from robot_rl.contract import load_contract
+from robot_rl.fields import BadMessage
+from robot_rl.ros.codecs import action_message, action_values, interface_class
+from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
+from robot_rl.ros.main import run
+from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.qos import COMMAND, LATCHED
+from robot_rl.safety.watch import Watch
+from std_msgs.msg import Bool, UInt64
+from std_srvs.srv import Trigger
+
+LOOKS = 4       # in a timeout of silence, the last one at its end
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of safety_stop."""
+
+    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
+    timeout: float = parameter(
+        0.1, 'Silence of the heartbeat in wall time that stops the robot, s', low=0.02, high=60.0)
+    repeat: float = parameter(0.0, 'Stop actions per second of silence; 0: at the control rate',
+                              low=0.0, high=1000.0)
+
+
+class SafetyStop(Node):
+    """Listens to `heartbeat`; in silence it sends the contract's stop action, again and again."""
+
+    def __init__(self):
+        super().__init__('safety_stop')
+        settings = Parameters(self, Settings).settings
+        self.contract = load_contract(settings.contract)
+        self._watch = Watch(int(settings.timeout * 1e9))
+        action = self.contract.action
+        self._action = np.zeros(len(action.layout))     # to stop with
+        self._bad_actions = 0
+        kind = interface_class(action.type)
+        self._commands = self.create_publisher(kind, action.topic, COMMAND)
+        self._stopped = self.create_publisher(Bool, '~/stopped', LATCHED)
+        self._event = EventPublisher(self)
+        self._health = HealthReporter(self, self._describe)
+        self.create_subscription(UInt64, 'heartbeat', self._on_heartbeat, COMMAND)
+        self.create_subscription(kind, action.topic, self._on_action, COMMAND)
+        self.create_service(Trigger, '~/clear_stop', self._on_clear_stop)
+        wall = Clock(clock_type=ClockType.STEADY_TIME)      # a simulator may stand still
+        self._look_timer = self.create_timer(settings.timeout / LOOKS, self._look, clock=wall)
+        rate = settings.repeat or self.contract.control_rate
+        self._repeat_timer = self.create_timer(1.0 / rate, self._repeat, clock=wall)
+        self._repeat_timer.cancel()
+        self._stopped.publish(Bool(data=False))
+
+    def _on_heartbeat(self, message: UInt64) -> None:
+        self._watch.beat(message.data, time.monotonic_ns())
+        self._look_timer.reset()
+
+    def _on_action(self, message) -> None:
+        """Note what is commanded, to hold it; while stopped it is our own, or too late."""
+        if self._watch.stopped:
+            return
+        action = self.contract.action
+        try:
+            values = action_values(action, message)
+        except BadMessage:
+            self._bad_actions += 1
+            return
+        self._watch.command()
+        if action.on_stop == 'hold':
+            self._action = np.clip(values, action.low, action.high)
+
+    def _look(self) -> None:
+        now = time.monotonic_ns()
+        if not self._watch.look(now):
+            return
+        self._send()                    # first of all
+        self._repeat_timer.reset()
+        self._stopped.publish(Bool(data=True))
+        self._event('stop', WARN, reason=self._watch.stopped,
+                    silent_ms=round(self._watch.silence(now) * 1e-6),
+                    action=self.contract.action.on_stop)
+        self._health.publish()
+
+    def _repeat(self) -> None:
+        if self._watch.stopped and self._watch.silent(time.monotonic_ns()):
+            self._send()
+
+    def _send(self) -> None:
+        self._commands.publish(action_message(
+            self.contract.action, self._action, self.get_clock().now().nanoseconds,
+            1.0 / self.contract.control_rate))
+
+    def _on_clear_stop(self, request, response):
+        reason = self._watch.stopped
+        refused = self._watch.clear(time.monotonic_ns())
+        response.success, response.message = not refused, refused or f'cleared: {reason}'
+        if not refused:
+            self._repeat_timer.cancel()
+            self._stopped.publish(Bool(data=False))
+            self._event('clear_stop', reason=reason)
+            self._health.publish()
+        return response
+
+    def close(self) -> None:
+        """Leave a silent robot with the stop action."""
+        self._repeat()
+
+    def _describe(self) -> Health:
+        watch, silence = self._watch, self._watch.silence(time.monotonic_ns())
+        values = {'armed': watch.armed, 'silent_ms': round(silence * 1e-6), 'beats': watch.beats,
+                  'stops': watch.stops, 'bad_actions': self._bad_actions,
+                  'contract': self.contract.hash}
+        if watch.stopped:
+            advice = 'start it again' if watch.silent(time.monotonic_ns()) else 'call clear_stop'
+            return Health(f'stopped: {watch.stopped}; {advice}', values, ERROR)
+        return Health('armed' if watch.armed else 'not armed', values, OK)
+
+
+def main() -> int:
+    """Entry point."""
+    return run(SafetyStop)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What policy_server sends in a control tick: the action, its step record, a plan, and events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robot_rl.contract import Contract
+from robot_rl.rollout import Rollout, Tick
+from robot_rl.ros.codecs import action_message, interface_class, step_message
+from robot_rl.ros.lifecycle import ManagedNode
+from robot_rl.ros.plan_markers import PlanMarkers
+from robot_rl.ros.qos import COMMAND, LATCHED, STREAM
+from std_msgs.msg import Float64MultiArray
+from visualization_msgs.msg import MarkerArray
+
+
+class Output:
+    """Publishes ticks; tells `event(kind, **values)` of ends and of changes of hands."""
+
+    def __init__(self, node: ManagedNode, contract: Contract, event: Callable[..., None]):
+        self._contract, self._event = contract, event
+        action = contract.action
+        self._action = node.make('publisher', interface_class(action.type), action.topic, COMMAND)
+        self._steps = node.make('publisher', Float64MultiArray, '~/steps', STREAM)
+        self._markers = PlanMarkers(node.make('publisher', MarkerArray, '~/markers', LATCHED),
+                                    contract)
+        self._intervening = False       # a person acted in the last tick
+        self.last_end: dict = {}        # how the last episode ended
+
+    def send(self, tick: Tick, rollout: Rollout, now: int) -> None:
+        """Publish what a tick decided at `now` ns."""
+        step = tick.step
+        self._steps.publish(step_message(step))
+        self._action.publish(action_message(self._contract.action, step.executed, now,
+                                            1.0 / self._contract.control_rate))
+        if rollout.intervening != self._intervening:
+            self._intervening = rollout.intervening
+            self._event(f'intervention_{"began" if self._intervening else "ended"}',
+                        episode=step.episode, index=step.index)
+        if not tick.ended:
+            self._markers.show(rollout.policy, now)
+            return
+        self.last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
+                         'success': step.success, 'mode': step.mode.name.lower(),
+                         'policy_version': step.policy_version}
+        self._event('end', **self.last_end)

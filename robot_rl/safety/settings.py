@@ -1,0 +1,122 @@
+"""The contract's section `safety`: limits of what is seen, switches, and who may take over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from robot_rl.fields import ACTION_TYPES, TWIST_AXES
+from robot_rl.schema import MISSING, Section
+
+BOOL, JOY = 'std_msgs/msg/Bool', 'sensor_msgs/msg/Joy'
+BUTTONS = ('success', 'failure', 'discard', 'start')
+POLICY_LATE = 3
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A topic whose last message counts for `timeout` s: an e-stop or a dead-man's handle."""
+
+    topic: str
+    type: str
+    timeout: float          # s of wall time; silence is as bad as the worst message
+    button: int = 0         # of a Joy
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """How a person takes over: a topic whose fresh messages replace what the policy asks for."""
+
+    topic: str
+    type: str
+    timeout: float                  # s of wall time after which the policy acts again
+    blend: float = 0.0              # s for the range of an action, after each change of hands
+    axes: tuple[int, ...] = ()      # of a Joy, one for each action, -1 to 1
+    enable: int = 0                 # button of a Joy: the person acts while it is held
+    buttons: dict[str, int] = field(default_factory=dict)   # of BUTTONS -> button of a Joy
+
+
+@dataclass(frozen=True)
+class Safety:
+    """What stops the robot besides stale observations and requests that are not numbers."""
+
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)    # observation's name
+    e_stop: Switch | None = None            # True stops
+    dead_man: Switch | None = None          # True, or the held button, lets the robot move
+    intervention: Intervention | None = None
+    policy_late: int = POLICY_LATE          # control periods in a row without a tick
+
+
+def read_safety(section: Section, observed: list[str], actions: tuple[str, ...]) -> Safety:
+    """Return the section; problems are recorded in it.
+
+    `observed` are the names of the observation vector, `actions` those of the action.
+    """
+    limits = _limits(section.section('limits', required=False), observed)
+    e_stop = dead_man = intervention = None
+    if 'e_stop' in section.data:
+        e_stop = _switch(section.section('e_stop'), (BOOL,))
+    if 'dead_man' in section.data:
+        dead_man = _switch(section.section('dead_man'), (BOOL, JOY))
+    if 'intervention' in section.data:
+        intervention = _intervention(section.section('intervention'), actions)
+    policy_late = section.integer('policy_late', default=POLICY_LATE, least=1)
+    section.refuse_unknown()
+    return Safety(limits, e_stop, dead_man, intervention, policy_late)
+
+
+def _limits(section: Section, observed: list[str]) -> dict[str, tuple[float, float]]:
+    limits = {}
+    for name in section.data:
+        low, high = section.numbers(name, 2)
+        if name not in observed:
+            section.problem(name, 'a name of the observation vector (' + ', '.join(observed) + ')',
+                            name)
+        elif low >= high:
+            section.problem(name, 'the lower limit first', [low, high])
+        limits[name] = low, high
+    return limits
+
+
+def _switch(section: Section, types: tuple[str, ...]) -> Switch:
+    topic, kind = section.ros_name('topic'), section.text('type', choices=types)
+    timeout = section.number('timeout', above=0.0)
+    button = section.integer('button') if kind == JOY else 0
+    section.refuse_unknown()
+    return Switch(topic, kind, timeout, button)
+
+
+def _intervention(section: Section, actions: tuple[str, ...]) -> Intervention:
+    topic = section.ros_name('topic')
+    kind = section.text('type', choices=(*ACTION_TYPES, JOY))
+    timeout = section.number('timeout', above=0.0)
+    blend = section.number('blend', default=0.0, least=0.0)
+    axes, enable, buttons = (), 0, {}
+    if kind == JOY:
+        axes, enable = _axes(section, len(actions)), section.integer('enable')
+        buttons = _buttons(section.section('buttons', required=False))
+    if kind == 'geometry_msgs/msg/TwistStamped' and not set(actions) <= set(TWIST_AXES):
+        section.problem('type', 'a type that can hold actions named ' + ', '.join(actions), kind,
+                        'actions of a twist are named among ' + ', '.join(TWIST_AXES))
+    section.refuse_unknown()
+    return Intervention(topic, kind, timeout, blend, axes, enable, buttons)
+
+
+def _axes(section: Section, count: int) -> tuple[int, ...]:
+    axes = section.raw('axes', MISSING)
+    if not isinstance(axes, list) or len(axes) != count or not all(map(_index, axes)):
+        section.problem('axes', f'{count} numbers of axes from 0, one for each action', axes)
+        return (0,) * count
+    return tuple(axes)
+
+
+def _buttons(section: Section) -> dict[str, int]:
+    buttons = {name: section.integer(name) for name in BUTTONS if name in section.data}
+    section.used.update(BUTTONS)        # known, though not given
+    section.refuse_unknown()
+    if len(set(buttons.values())) != len(buttons):
+        section.problem('', 'a button for each', section.data)
+    return buttons
+
+
+def _index(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
