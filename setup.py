@@ -22,6 +22,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
         (f'share/{NAME}/config', glob('config/*.yaml')),
+        (f'share/{NAME}/config/sros2', glob('config/sros2/*.xml')),
         (f'share/{NAME}/launch', glob('launch/*.launch.py')),
         (f'share/{NAME}/rviz', glob('rviz/*.rviz')),
     ],

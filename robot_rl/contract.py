@@ -114,7 +114,8 @@ class Contract:
             'action.units': list(action.layout.units),
             'action.low': action.low.tolist(),
             'action.high': action.high.tolist(),
-            'action.max_rate': [None if np.isinf(rate) else rate for rate in action.max_rate],
+            'action.max_rate': [None if np.isinf(rate) else rate
+                                for rate in action.max_rate.tolist()],
         }
 
     @cached_property
@@ -173,8 +174,8 @@ def load_contract(name_or_path: str) -> Contract:
     observations = _observations(root)
     action = _action(root.section('action'), observations)
     episode = _episode(root.section('episode'))
-    reward_name, reward = find_function(root, 'reward')
-    success_name, success = find_function(root, 'success')
+    reward_name, reward = find_function(root, 'reward', path)
+    success_name, success = find_function(root, 'success', path)
     demonstrated = _demonstration(root.section('demonstration', required=False), action)
     safety = read_safety(root.section('safety', required=False),
                          [name for name, _ in _components(observations)], action.layout.names)
@@ -184,7 +185,7 @@ def load_contract(name_or_path: str) -> Contract:
             root.section('simulation'), path, [entry.name for entry in observations],
             [name for name, _ in _components(observations)], action.layout.names)
     if 'display' in document:
-        display = _display(root.section('display'))
+        display = _display(root.section('display'), path)
     root.refuse_unknown()
     if problems:
         raise InvalidFile(path, problems)
@@ -305,8 +306,8 @@ def _demonstration(section: Section, action: Action) -> str:
     return found
 
 
-def _display(section: Section) -> Display:
-    name, path = find_function(section, 'path')
+def _display(section: Section, file: Path) -> Display:
+    name, path = find_function(section, 'path', file)
     frame = section.text('frame', default='world')
     section.refuse_unknown()
     return Display(name, path, frame)

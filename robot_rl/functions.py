@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+from pathlib import Path
 
 import numpy as np
 from robot_rl.errors import InvalidFile, Problem
+from robot_rl.installed import import_installed, NotInstalled, VARIABLE
 from robot_rl.schema import Section
 
 
-def find_function(section: Section, key: str):
-    """Return (name, function) of a `module:function` in a mapping, with problems recorded."""
+def find_function(section: Section, key: str, file: Path):
+    """Return (name, function) of a `module:function` in a mapping, with problems recorded.
+
+    The module is one of an installed package, not of the folder of `file` nor the working one.
+    """
     name = section.text(key)
     module_name, colon, attribute = name.partition(':')
     advice = 'install the package that holds it, or correct the name'
@@ -20,7 +24,12 @@ def find_function(section: Section, key: str):
     if not name:
         return name, None
     try:
-        module = importlib.import_module(module_name)
+        module = import_installed(module_name, file.parent)
+    except NotInstalled as error:
+        section.problems.append(Problem(
+            section.path(key), f'a module {module_name} of an installed package', str(error),
+            f'install it, or allow its folder: {VARIABLE}={error.folder}'))
+        return name, None
     except Exception as error:  # noqa: B902, importing runs the user's code
         section.problem(key, f'an importable module {module_name}',
                         f'{type(error).__name__}: {error}', advice)

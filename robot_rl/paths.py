@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 import sys
+
+from robot_rl.installed import find_installed
 
 
 def share_folders() -> list[Path]:
@@ -36,10 +37,7 @@ def contract_path(name_or_path: str) -> Path:
 def model_path(text: str, contract_file: Path) -> Path:
     """Return the file of `package.module:file.xml`, or of a path relative to the contract."""
     package, colon, name = text.partition(':')
-    try:
-        spec = importlib.util.find_spec(package) if colon else None
-    except (ImportError, ValueError):       # a parent is missing, or it is no module's name
-        spec = None
+    spec = find_installed(package, contract_file.parent) if colon else None
     if spec and spec.submodule_search_locations:
         return Path(spec.submodule_search_locations[0]) / name
     return contract_file.parent / text

@@ -9,15 +9,18 @@ import re
 import reprlib
 import sys
 
+from robot_rl.bounded_yaml import load_bounded, MergesBounded
 from robot_rl.errors import InvalidFile, Problem
 import yaml
 
 MAX_FILE_BYTES = 1 << 20
+MAX_VALUES = 10_000          # of a file: a robot of hundred joints needs a tenth
+MAX_UNKNOWN = 20            # keys that are refused one by one
 MISSING = object()
 ROS_NAME = re.compile(r'(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(MergesBounded, yaml.SafeLoader):
     """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
 
     def construct_mapping(self, node, deep=False):
@@ -45,8 +48,8 @@ def load_yaml(path: Path) -> dict:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidFile(path, [Problem('file', 'a readable YAML file', str(error))]) from None
     try:
-        document = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506, a SafeLoader
-    except Exception as error:  # noqa: B902, yaml fails in more ways than it declares
+        document = load_bounded(text, MAX_VALUES, _UniqueKeyLoader)
+    except yaml.YAMLError as error:
         raise InvalidFile(path, [Problem('file', 'valid YAML', ' '.join(str(error).split()))]
                           ) from None
     if not isinstance(document, dict):
@@ -144,11 +147,14 @@ class Section:
         if not isinstance(value, list) or not value:
             self.problem(key, 'a list of names', value)
             return ()
+        seen = set()
         for index, item in enumerate(value):
             if not isinstance(item, str) or not item:
                 self.problem(f'{key}[{index}]', 'a name', item)
-            elif value.index(item) != index:
+            elif item in seen:
                 self.problem(f'{key}[{index}]', 'a name used once', item)
+            else:
+                seen.add(item)
         return tuple(str(item) for item in value)   # as many as given: other keys are counted
 
     def numbers(self, key: str, count: int, default=MISSING, above=None) -> tuple[float, ...]:
@@ -172,8 +178,8 @@ class Section:
 
     def refuse_unknown(self) -> None:
         """Record every key that no getter asked for."""
-        for key in self.data:
-            if key not in self.used:
-                near = difflib.get_close_matches(str(key), sorted(self.used), n=1)
-                self.problem(str(key), 'a known key (' + ', '.join(sorted(self.used)) + ')',
-                             str(key), f'did you mean {near[0]}?' if near else '')
+        unknown = [str(key) for key in self.data if key not in self.used]
+        for key in unknown[:MAX_UNKNOWN]:
+            near = difflib.get_close_matches(key, sorted(self.used), n=1)
+            self.problem(key, 'a known key (' + ', '.join(sorted(self.used)) + ')', key,
+                         f'did you mean {near[0]}?' if near else '')

@@ -36,6 +36,7 @@ def success(observation):
 @pytest.fixture
 def contract(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('ROBOT_RL_FUNCTIONS', str(tmp_path))
     (tmp_path / 'held_task.py').write_text(TASK)
     (tmp_path / 'held.yaml').write_text(CONTRACT)
     return load_contract(str(tmp_path / 'held.yaml'))

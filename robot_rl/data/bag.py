@@ -17,6 +17,7 @@ import shutil
 
 from mcap.writer import CompressionType, Writer
 from robot_rl import __version__
+from robot_rl.bounded_yaml import load_bounded
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
 from robot_rl.data.scan import Message, Metadata, Scan
@@ -30,10 +31,9 @@ import yaml
 CHUNK_BYTES = 768 << 10             # rosbag2's own
 METADATA_FILE = 'metadata.yaml'
 METADATA_VERSION = 9                # Jazzy and later
-MAX_METADATA_BYTES = 16 << 20
+MAX_METADATA_BYTES, MAX_METADATA_VALUES = 16 << 20, 1_000_000
 RECOVERED = '_recovered'
 NOT_BAGS = ('discarded',)
-_Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 _TOP = 'rosbag2_bagfile_information'
 
 
@@ -81,7 +81,7 @@ class BagWriter:
         """Return the id of a new topic; `qos` is YAML text, `definition` is for unknown types."""
         text, type_hash = definition or cdr.definition(type_name)
         try:
-            profiles = yaml.load(qos or '[]', _Loader)  # noqa: S506, a safe loader
+            profiles = load_bounded(qos or '[]', MAX_METADATA_VALUES)
         except yaml.YAMLError as error:
             raise UserError(f'{name}: QoS profiles are not YAML: {error}') from None
         schema = (type_name, text)
@@ -221,7 +221,7 @@ def set_custom_data(folder: Path, **values: str) -> None:
     """Change entries of metadata.yaml, for instance the label; the recording is not touched."""
     path = folder / METADATA_FILE
     custom_data = {**read_info(folder).custom_data, **values}
-    document = yaml.load(path.read_text(encoding='utf-8'), _Loader)  # noqa: S506, a safe loader
+    document = load_bounded(path.read_text(encoding='utf-8'), MAX_METADATA_VALUES)
     document[_TOP]['custom_data'] = _quoted(custom_data)
     write_atomic(path, _dump(document))
 
@@ -307,7 +307,7 @@ def _steps(info: BagInfo, contract: Contract) -> list[Step]:
 def parse_info(path: Path, text: str, complete: bool = True) -> BagInfo:
     """Return what metadata in YAML says; `complete` is that of metadata.yaml, not of a record."""
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506, a safe loader
+        document = load_bounded(text, MAX_METADATA_VALUES)
         document = document[_TOP] if complete else document
         topics = {item['topic_metadata']['name']: TopicInfo(_text(item['topic_metadata']['type']),
                                                             int(item['message_count']))
@@ -315,7 +315,7 @@ def parse_info(path: Path, text: str, complete: bool = True) -> BagInfo:
         custom_data = {str(key): _text(value)
                        for key, value in (document.get('custom_data') or {}).items()}
         return BagInfo(path.parent, custom_data, complete, int(document['message_count']), topics)
-    except (yaml.YAMLError, RecursionError, AttributeError, KeyError, OverflowError, TypeError,
+    except (yaml.YAMLError, AttributeError, KeyError, OverflowError, TypeError,
             ValueError) as error:
         found = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise InvalidFile(path, [Problem(

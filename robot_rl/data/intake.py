@@ -7,6 +7,7 @@ from collections.abc import Callable
 import threading
 
 MESSAGE_OVERHEAD = 256              # bytes of memory that a queued message costs beyond its data
+MAX_MESSAGE_BYTES = 64 << 20         # a chunk that holds one can still be read: scan.py
 MISSES = ('dropped', 'lost', 'missing_steps')   # for the bound; by the middleware; gaps in numbers
 BATCH = 512                         # at most so many items are taken at once
 
@@ -14,8 +15,8 @@ BATCH = 512                         # at most so many items are taken at once
 class Intake:
     """Messages (topic id, data, log time, publish time) and commands (callables), in order.
 
-    Messages are bounded in bytes: one that does not fit is dropped and counted. Commands always
-    fit. All methods are thread-safe; `take` is for the one consumer.
+    Messages are bounded in bytes, each and together: one that does not fit is dropped and
+    counted. Commands always fit. All methods are thread-safe; `take` is for the one consumer.
     """
 
     def __init__(self, most_bytes: int):
@@ -31,7 +32,8 @@ class Intake:
         """Append a message; return False if it was dropped."""
         size = len(data) + MESSAGE_OVERHEAD
         with self._changed:
-            if self.stopped or self.bytes + size > self._most_bytes:
+            if (self.stopped or len(data) > MAX_MESSAGE_BYTES
+                    or self.bytes + size > self._most_bytes):
                 self._misses['dropped'][topic_id] += 1
                 return False
             self.bytes += size

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mujoco
+from robot_rl.bounded_yaml import load_bounded
 from robot_rl.errors import InvalidFile, Problem
 from robot_rl.schema import Section, show
 import yaml
@@ -89,8 +90,8 @@ def load_gap(text: str) -> Gap:
         return SHIPPED[text]
     expected = 'one of ' + ', '.join(SHIPPED) + ', or a mapping such as {friction: 0.4}'
     try:
-        document = yaml.safe_load(text) if len(text) <= MAX_TEXT else text
-    except (yaml.YAMLError, RecursionError):
+        document = load_bounded(text, MAX_TEXT) if len(text) <= MAX_TEXT else text
+    except yaml.YAMLError:
         document = text
     if not isinstance(document, dict):
         raise InvalidFile('gap', [Problem('gap', expected, show(document))])
