@@ -144,13 +144,16 @@ def finish(seed: int, method: str, folder: Path) -> str:
 
 
 def die_often(seed: int, method: str, folder: Path) -> tuple[int, str]:
-    """Train in one process after the other, each killed at a random time; return how many."""
+    """Train in one process after the other, each killed at a random time; return how many.
+
+    The first is killed too early to end on any machine, the later ones live longer.
+    """
     rng, deaths = random.Random(seed), 0
 
     def attempt(seconds: float) -> str:
         signal.setitimer(signal.ITIMER_REAL, seconds)       # nobody handles it: as SIGKILL
         return finish(deaths, method, folder)
-    while (result := in_child(partial(attempt, rng.uniform(0.02, 0.15 + 0.05 * deaths))))[0]:
+    while (result := in_child(partial(attempt, rng.uniform(0.005, 0.03 * (1 + deaths)))))[0]:
         deaths += 1
     return deaths, result[1]
 
