@@ -9,22 +9,19 @@ a process that steers the same policy without a pause on one thread. Wall time: 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-import json
 import multiprocessing
 import os
-from pathlib import Path
 import platform
 import sys
 import time
 
 import numpy as np
+from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.steps import Mode
-from robot_rl.files import write_atomic
 from robot_rl.learning.chunks import ChunkRunners
 from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.diffusion_policy import decode_demonstrator
@@ -118,21 +115,14 @@ def show(result: dict) -> str:
         f'{name:>9}' for name in ('p50 ms', 'p99 ms', 'max ms'))]
     lines += [f'{row["policy"]:10}{row["beside"]:>10}{row["ticks"]:7}{row["p50"]:9.2f}'
               f'{row["p99"]:9.2f}{row["max"]:9.2f}' for row in result['rows']]
-    lines += ['', *('{}: {claim}: {value:.2f} ms, goal {goal} ms'.format(
-        'holds' if claim['holds'] else 'MISSED', **claim) for claim in result['claims'])]
+    lines += ['', *verdicts(result['claims'], ' ms')]
     return '\n'.join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--fast', action='store_true', help='fewer ticks')
-    parser.add_argument('--out', type=Path, help='JSON file (default results/control_tick.json '
-                        'here, with --fast runs/control_tick.json)')
+    parser = parser_of(__doc__, 'control_tick', 'fewer ticks')
     options = parser.parse_args(arguments)
-    folder = Path('runs') if options.fast else Path(__file__).parent / 'results'
-    out = options.out or folder / 'control_tick.json'
     torch.set_num_threads(1)
     contract = load_contract(TASK)
     twin = Twin(contract)
@@ -159,12 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
                   'value': row['p99'], 'goal': GOAL, 'holds': row['p99'] < GOAL}
                   for row in rows if row['beside'] == 'learner']}
     print(show(result))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, json.dumps(result, indent=1) + '\n')
-    except OSError as error:
-        parser.error(f'--out: expected a file to write, found {error}')
-    return 0 if all(claim['holds'] for claim in result['claims']) else 1
+    return finish(parser, options, __file__, result)
 
 
 if __name__ == '__main__':

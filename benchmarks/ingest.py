@@ -10,10 +10,8 @@ alternate in one process; what counts is the ratio of processor times, round by 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 import gc
-import json
 import os
 from pathlib import Path
 import platform
@@ -23,12 +21,12 @@ import time
 
 from mcap.reader import make_reader
 import numpy as np
+from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data import cdr
 from robot_rl.data.bag import BagWriter, find_bags, mcap_files, read_bag, read_info
 from robot_rl.data.ingest import Ingest
 from robot_rl.data.pusht import import_pusht
-from robot_rl.files import write_atomic
 
 ROUNDS, FAST_ROUNDS = 9, 3          # after one to warm up
 EPISODES, FAST_EPISODES = 40, 10
@@ -147,21 +145,14 @@ def show(result: dict) -> str:
         ratio = f'{row["ratio"]:.2f} ({low:.2f} to {high:.2f})'
         lines.append(f'{row["bags"]:8}{row["files"]:6}{row["messages"]:10}{row["mcap_us"]:9.1f}'
                      f'{row["ingest_us"]:11.1f}{ratio:>32}')
-    lines += ['', *(f'{"holds" if claim["holds"] else "MISSED"}: {claim["claim"]} '
-                    f'{claim["value"]:.2f}, goal {claim["goal"]}' for claim in result['claims'])]
+    lines += ['', *verdicts(result['claims'])]
     return '\n'.join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--fast', action='store_true', help='fewer episodes and rounds')
-    parser.add_argument('--out', type=Path, help='JSON file (default results/ingest.json here, '
-                        'with --fast runs/ingest.json)')
+    parser = parser_of(__doc__, 'ingest', 'fewer episodes and rounds')
     options = parser.parse_args(arguments)
-    folder = Path('runs') if options.fast else Path(__file__).parent / 'results'
-    out = options.out or folder / 'ingest.json'
     rounds = FAST_ROUNDS if options.fast else ROUNDS
     episodes = FAST_EPISODES if options.fast else EPISODES
     with tempfile.TemporaryDirectory() as temporary:
@@ -178,12 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
                   'value': row['ratio'], 'goal': GOAL, 'holds': row['ratio'] >= GOAL}
                   for row in rows]}
     print(show(result))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, json.dumps(result, indent=1) + '\n')
-    except OSError as error:
-        parser.error(f'--out: expected a file to write, found {error}')
-    return 0 if all(claim['holds'] for claim in result['claims']) else 1
+    return finish(parser, options, __file__, result)
 
 
 if __name__ == '__main__':

@@ -17,11 +17,8 @@ each period, so it wants more worlds. The goal is for 16 worlds and more; for on
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-import json
 import os
-from pathlib import Path
 import platform
 import sys
 import time
@@ -29,8 +26,8 @@ import time
 import mujoco
 from mujoco.rollout import Rollout
 import numpy as np
+from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.contract import Contract, load_contract
-from robot_rl.files import write_atomic
 from robot_rl.sim.twin import load_model, Twin
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import collect, Experience, VectorEpisodes
@@ -160,22 +157,15 @@ def show(result: dict) -> str:
         lines.append(f'{row["task"]:10}{row["worlds"]:6}{row["threads"]:8}{row["closed_us"]:10.2f}'
                      f'{row["rollout_us"]:10.2f}{row["twin_us"]:10.2f}{ratio:>26}'
                      f'{row["cpu_ratio"]:12.2f}{row["speedup_over_twin"]:9.1f}x')
-    lines += ['', *(f'{"holds" if claim["holds"] else "MISSED"}: {claim["claim"]} '
-                    f'{claim["value"]:.2f}, goal {claim["goal"]}' for claim in result['claims'])]
+    lines += ['', *verdicts(result['claims'])]
     return '\n'.join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--fast', action='store_true', help='fewer sizes and rounds')
-    parser.add_argument('--out', type=Path, help='JSON file (default results/simulator.json '
-                        'here, with --fast runs/simulator.json)')
+    parser = parser_of(__doc__, 'simulator', 'fewer sizes and rounds')
     options = parser.parse_args(arguments)
     fast = options.fast
-    folder = Path('runs') if fast else Path(__file__).parent / 'results'
-    out = options.out or folder / 'simulator.json'
     rounds = FAST_ROUNDS if fast else ROUNDS
     steps = FAST_CONTROL_STEPS if fast else CONTROL_STEPS
     rows = [measure(load_contract(task), worlds, threads, rounds, steps) for task in TASKS
@@ -186,12 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
               'versions': {'python': platform.python_version(), 'mujoco': mujoco.__version__,
                            'numpy': np.__version__}, 'rows': rows}
     print(show(result))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, json.dumps(result, indent=1) + '\n')
-    except OSError as error:
-        parser.error(f'--out: expected a file to write, found {error}')
-    return 0 if all(claim['holds'] for claim in result['claims']) else 1
+    return finish(parser, options, __file__, result)
 
 
 if __name__ == '__main__':

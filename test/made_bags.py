@@ -31,7 +31,7 @@ def write_demonstration(folder: Path, contract: Contract, number: int, actions: 
     writer = BagWriter(folder, custom_data)
     topic = writer.add_topic(TOPIC, STEPS_TYPE)
     for step in demonstration(contract, number, actions):
-        writer.write(topic, _bytes(step), step.stamp, step.stamp)
+        writer.write(topic, step_bytes(step), step.stamp, step.stamp)
     writer.close(custom_data)
 
 
@@ -47,7 +47,8 @@ def demonstration(contract: Contract, number: int, actions: int) -> list[Step]:
             for index in range(actions + 1)]
 
 
-def _bytes(step: Step) -> bytes:
+def step_bytes(step: Step) -> bytes:
+    """Return a step record as the recorder has it."""
     segments = step.segments()
     dims = [cdr.new('std_msgs/msg/MultiArrayDimension', label=label, size=values.size, stride=0)
             for label, values in segments]

@@ -13,6 +13,7 @@ import tempfile
 sys.path.insert(0, str(Path(__file__).parents[1]))      # made_policies.py, also as a script
 
 from fuzzing import mutate, Target  # noqa: E402, I100, I202
+from made_bags import step_bytes  # noqa: E402
 import made_policies  # noqa: E402
 from mcap.writer import CompressionType, Writer  # noqa: E402
 import numpy as np  # noqa: E402
@@ -113,7 +114,7 @@ def _bag(folder: Path) -> Target:
                                'interface': json.dumps(CONTRACT.interface)})
     topic = writer.add_topic(TOPIC, STEPS_TYPE)
     for step in _steps(6):
-        writer.write(topic, _step_bytes(step), step.stamp, step.stamp)
+        writer.write(topic, step_bytes(step), step.stamp, step.stamp)
     writer.close({})
     seeds = [next(whole.glob('*.mcap')).read_bytes()]
     seeds += [_unchecked(kind) for kind in CompressionType]
@@ -138,7 +139,7 @@ def _unchecked(compression: CompressionType) -> bytes:
     channel = writer.register_channel(TOPIC, 'cdr', schema, {'topic_type_hash': type_hash})
     writer.add_metadata('rosbag2', {'serialized_metadata': METADATA})
     for step in _steps(4):
-        writer.add_message(channel, step.stamp, _step_bytes(step), step.stamp)
+        writer.add_message(channel, step.stamp, step_bytes(step), step.stamp)
     writer.finish()
     return stream.getvalue()
 
@@ -166,14 +167,14 @@ def _step() -> Target:
     steps = _steps(3)
 
     def read(data: bytes):
-        short_cut(_step_bytes(steps[0]))
+        short_cut(step_bytes(steps[0]))
         try:
             found = decode_step(data, CONTRACT)
         except (BadMessage, BadStep):
             _refuses(short_cut, data)
             raise
         assert repr(short_cut(data)) == repr(found)
-    return Target(read, tuple(_step_bytes(step) for step in steps), (BadMessage, BadStep))
+    return Target(read, tuple(step_bytes(step) for step in steps), (BadMessage, BadStep))
 
 
 def _refuses(decoder: StepDecoder, data: bytes) -> None:
@@ -190,15 +191,6 @@ def _steps(count: int) -> list[Step]:
                  Status.TRUNCATED if index == count else Status.RUNNING, Source.POLICY, Mode.LEARN,
                  7, False, np.linspace(0.0, index, n), np.full(m, 0.5), np.full(m, 0.25))
             for index in range(count + 1)]
-
-
-def _step_bytes(step: Step) -> bytes:
-    segments = step.segments()
-    dims = [cdr.new('std_msgs/msg/MultiArrayDimension', label=label, size=values.size, stride=0)
-            for label, values in segments]
-    layout = cdr.new('std_msgs/msg/MultiArrayLayout', dim=dims, data_offset=0)
-    return cdr.encode(STEPS_TYPE, cdr.new(
-        STEPS_TYPE, layout=layout, data=np.concatenate([values for _, values in segments])))
 
 
 def new_folder() -> tempfile.TemporaryDirectory:
