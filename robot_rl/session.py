@@ -157,10 +157,17 @@ class Session:
                 'sac_learner', 'episodes_received')
             owed = operator.number('sac_learner', 'owed') if trained else 0
             return (time.monotonic() - since > STATUS_AGE and recorder.get('bag') == ''
-                    and received and owed == 0)
+                    and self._heard(recorder) and received and owed == 0)
 
         work = SLOWEST_UPDATE * operator.number('sac_learner', 'owed') * trained
         self.wait(phase, settled, SETTLE_TIMEOUT + work)
+
+    def _heard(self, recorder: dict[str, str]) -> bool:
+        """Tell whether the recorder, perhaps a new one, has got the last episode's last step."""
+        server = self.operator.status.get('policy_server', {})
+        return 'last_episode' not in server or (
+            (server['last_episode'], server['last_steps'])
+            == (recorder.get('newest_episode'), recorder.get('newest_index')))
 
     def wait(self, phase: str, condition: Callable[[], bool], timeout: float = float('inf')
              ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import json
 import os
 import struct
+import time
 
 from made_policies import explorers
 import numpy as np
@@ -46,7 +47,7 @@ def record(run_dir, *episodes, contract: Contract = REACH, folder: str = 'bags')
                                topic.name, lambda episode: None, lambda kind, values: None)
     for number, episode in enumerate(episodes, start=1):
         for step in episode_steps(number, *episode):
-            recorder.put(0, step_bytes(step), step.stamp, step.stamp)
+            recorder.put(0, step_bytes(step), step.stamp, time.time_ns())
     recorder.close()
     (run_dir / 'contract.yaml').write_text(contract.text)
     return run_dir

@@ -61,6 +61,16 @@ def test_settling_waits_until_the_learner_holds_what_was_recorded(session):
     session.settle('last bags')
 
 
+def test_settling_waits_for_a_recorder_that_has_not_got_the_last_step_yet(session):
+    session.operator = Heard(policy_server={'last_episode': '3', 'last_steps': '100'},
+                             data_recorder={'bag': '', 'newest_episode': '3',
+                                            'newest_index': '99'})
+    with pytest.raises(UserError, match='last bags'):
+        session.settle('last bags')
+    session.operator.status['data_recorder']['newest_index'] = '100'
+    session.settle('last bags')
+
+
 def test_settling_waits_for_owed_updates_only_where_they_are_made(session):
     session.operator = Heard(sac_learner={'owed': '7'})
     session.settle('last bags')

@@ -33,7 +33,7 @@ METADATA_FILE = 'metadata.yaml'
 METADATA_VERSION = 9                # Jazzy and later
 MAX_METADATA_BYTES, MAX_METADATA_VALUES = 16 << 20, 1_000_000
 RECOVERED = '_recovered'
-NOT_BAGS = ('discarded',)
+DISCARDED = 'discarded'             # folder of bags that do not count
 _TOP = 'rosbag2_bagfile_information'
 
 
@@ -236,7 +236,7 @@ def find_bags(root: Path) -> list[Path]:
     if _is_bag(root):
         return [root]
     return [folder for folder in sorted(root.iterdir())
-            if _is_bag(folder) and folder.name not in NOT_BAGS
+            if _is_bag(folder) and folder.name != DISCARDED
             and not folder.name.startswith('.') and not _superseded(folder)]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robot_rl.contract import Contract, MAX_HORIZON
 from robot_rl.data.bag import BagWriter
+from robot_rl.data.step_stream import Arrived
 from robot_rl.data.steps import Status, Step
 from robot_rl.data.transitions import derive_transitions, label_transitions, Transitions
 
@@ -93,6 +94,11 @@ class OpenEpisode:
     def write(self, topic_id: int, data: bytes, log_time: int, publish_time: int) -> None:
         """Append one message."""
         self.writer.write(self._channels[topic_id], data, log_time, publish_time)
+
+    def precede(self, topic_id: int, before: Arrived, log_time: int) -> None:
+        """Begin with the step that led to the first one, though another bag ends with it."""
+        self.steps.append(before.step)
+        self.write(topic_id, before.data, log_time, before.published)
 
     def transitions(self, contract: Contract) -> Transitions:
         """Return what the steps so far teach; raise UserError where the reward fails."""

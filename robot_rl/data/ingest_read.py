@@ -16,7 +16,7 @@ import re
 import sqlite3
 import tempfile
 
-from robot_rl.data.bag import METADATA_FILE, NOT_BAGS, parse_info, read_metadata, RECOVERED
+from robot_rl.data.bag import DISCARDED, METADATA_FILE, parse_info, read_metadata, RECOVERED
 from robot_rl.data.scan import Channel, MAX_RECORD_BYTES, Message, Metadata, Scan
 from robot_rl.errors import UserError
 import zstandard
@@ -88,7 +88,7 @@ def find_recordings(root: Path) -> list[Recording]:
     found = _of_folder(root)
     if not (root / METADATA_FILE).is_file():
         children = [child for child in sorted(root.iterdir()) if child.is_dir()
-                    and child.name not in NOT_BAGS and not child.name.startswith('.')]
+                    and child.name != DISCARDED and not child.name.startswith('.')]
         for child in children:
             twin = child.with_name(child.name + RECOVERED) / METADATA_FILE
             if (child / METADATA_FILE).is_file() or not twin.is_file():

@@ -20,12 +20,13 @@ import time
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
 from robot_rl.data.backlog import Backlog
-from robot_rl.data.bag import decode_step
 from robot_rl.data.disk import Disk
 from robot_rl.data.episode import episode_record, EpisodeRecord, OpenEpisode, Topic
 from robot_rl.data.intake import Intake, MISSES
+from robot_rl.data.known_steps import KnownSteps
 from robot_rl.data.session import Session
-from robot_rl.data.steps import BadStep, Status, Step
+from robot_rl.data.step_stream import StepStream
+from robot_rl.data.steps import BadStep, Status
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
@@ -79,9 +80,9 @@ class EpisodeRecorder:
         # From here on owned by the writer thread; others only read.
         self._open: OpenEpisode | None = None
         self._last: dict[int, tuple[bytes, int, int]] = {}     # newest message of each topic
-        self._step: Step | None = None
-        self._skip: Step | None = None          # the rest of this step's episode is not recorded
-        self._written = self._flushed = self._bad_steps = self._skipped = 0
+        self._stream = StepStream(contract, KnownSteps(
+            self._session.root, steps_topic, self._session.began))
+        self._written = self._flushed = 0
         self._episodes = self._transitions = 0
         self._reported: Counter[str] = Counter()        # missed messages that an event told of
         self._missed_before: Counter[str] = Counter()   # the open episode
@@ -131,12 +132,13 @@ class EpisodeRecorder:
                   for kind, counts in self._intake.misses().items()}
         return {'queue_bytes': self._intake.bytes, **misses,
                 'written': self._written, 'flushed': self._flushed,
-                'bad_steps': self._bad_steps, 'skipped_steps': self._skipped,
+                **self._stream.figures(),
                 'last_flush_age': time.monotonic() - episode.flushed_at if episode else 0.0,
                 'bag': episode.name if episode else '', 'episodes': self._episodes,
-                'published': self._session.published, 'transitions': self._transitions,
-                'disk_free': self._disk.free, 'disk_full': self._disk.full,
-                'write_error': self._write_error, 'cut': self._backlog.cut,
+                'session': self._session.id, 'published': self._session.published,
+                'transitions': self._transitions, 'disk_free': self._disk.free,
+                'disk_full': self._disk.full, 'write_error': self._write_error,
+                'cut': self._backlog.cut,
                 'callback_errors': self._callback_errors, 'alive': self._thread.is_alive()}
 
     def close(self) -> None:
@@ -174,7 +176,7 @@ class EpisodeRecorder:
             action()
         except Exception as error:  # noqa: B902, one failed write must not end all recording
             episode, self._open = self._open, None
-            self._skip = self._step
+            self._stream.drop_after(self._stream.newest)
             self._write_error = f'{type(error).__name__}: {error}'
             if episode:
                 episode.writer.abandon()
@@ -184,7 +186,7 @@ class EpisodeRecorder:
 
     def _message(self, topic_id: int, data: bytes, log_time: int, publish_time: int) -> None:
         if topic_id == self._steps_id:
-            if not self._take_step(data, log_time):
+            if not self._take_step(data, log_time, publish_time):
                 return
         else:
             self._last[topic_id] = data, log_time, publish_time
@@ -192,29 +194,29 @@ class EpisodeRecorder:
             self._open.write(topic_id, data, log_time, publish_time)
             self._written += 1
 
-    def _take_step(self, data: bytes, log_time: int) -> bool:
+    def _take_step(self, data: bytes, log_time: int, publish_time: int) -> bool:
         """Follow the policy's episode; return whether the record is to be written."""
+        stream = self._stream
         try:
-            step = decode_step(data, self._contract)
+            step = stream.take(data, publish_time)
         except (BadMessage, BadStep) as error:
-            self._bad_steps += 1
-            if self._bad_steps == 1:
+            if stream.bad == 1:
                 self._emit('bad_step', {'reason': str(error)})
             return False
-        before, skip, self._step = self._step, self._skip, step
-        if before and step.episode == before.episode and step.index > before.index + 1:
-            self._intake.miss('missing_steps', self._steps_id, step.index - before.index - 1)
-        if skip and step.episode == skip.episode and step.index > skip.index:
-            self._skipped += 1
+        if stream.missing:
+            self._intake.miss('missing_steps', self._steps_id, stream.missing)
+        if step is None:
             return False
-        self._skip = None
         if self._open and not self._open.takes(step):
             self._attempt(partial(self._close, 'abandoned'))
-            self._skip = None       # whatever became of the one before
+            stream.drop_after(None)     # whatever became of the one before
         if self._open is None:
             self._begin(log_time, by_operator=False)
         if self._open is None:
             return False
+        if not self._open.steps and stream.before and stream.before.leads_to(step):
+            self._open.precede(self._steps_id, stream.before, log_time)
+            self._written += 1
         self._open.steps.append(step)
         self._open.stepped_at = time.monotonic()
         if step.status is not Status.RUNNING:   # what is queued by now still belongs to it
@@ -276,7 +278,7 @@ class EpisodeRecorder:
         if episode.close_at is not None and now >= episode.close_at:
             self._close('incomplete')
         elif self._disk.full:
-            self._skip = self._step
+            self._stream.drop_after(self._stream.newest)
             self._close('incomplete', cut=str(self._disk))
         elif (not episode.by_operator and episode.running
               and now - episode.stepped_at > settings.idle_timeout):
@@ -317,7 +319,7 @@ class EpisodeRecorder:
         self._open = None
         self._flushed, self._write_error = self._written, ''
         if episode.discarded:
-            self._skip = episode.steps[-1] if episode.steps else None
+            self._stream.drop_after(episode.steps[-1] if episode.steps else None)
             self._session.discard(episode.folder)
         self._episodes += 1
         self._emit('saved', {'episode': episode.name, 'outcome': outcome,

@@ -8,11 +8,12 @@ import fcntl
 import os
 from pathlib import Path
 import re
+import time
 from typing import IO
 import uuid
 
 from robot_rl.contract import Contract
-from robot_rl.data.bag import (bag_steps, bag_transitions, find_bags, read_info,
+from robot_rl.data.bag import (bag_steps, bag_transitions, DISCARDED, find_bags, read_info,
                                RECOVERED, set_custom_data)
 from robot_rl.data.episode import episode_record, EpisodeRecord
 from robot_rl.data.recover import recover, recover_bag, Recovered
@@ -22,12 +23,12 @@ from robot_rl.files import sync_folder, write_atomic
 from robot_rl.schema import load_yaml
 import yaml
 
-DISCARDED = 'discarded'
+ADVICE = 'remove the file to begin a new session'
 _EPISODE = re.compile(r'\.?episode_(\d{6,12})(_recovered)?')
 
 
 class Session:
-    """Holds the folder's lock, the session's id, and the numbers of episodes.
+    """Holds the folder's lock, the session's id and beginning, and the numbers of episodes.
 
     `sequence` counts the episodes that were ever published, without gaps; each is stored in its
     bag. `published` is how many of them are in the folder.
@@ -37,7 +38,7 @@ class Session:
         self.root, self._contract, self._on_event = root, contract, on_event
         self._lock = _lock(root)
         try:
-            self.id = _session_id(root / 'session.yaml')
+            self.id, self.began = _session(root / 'session.yaml')
             for found in recover(root):
                 self._tell(found)
             self.sequence = self.published = 0
@@ -157,15 +158,18 @@ def _lock(root: Path) -> IO[str]:
     return lock
 
 
-def _session_id(path: Path) -> str:
+def _session(path: Path) -> tuple[str, int]:
+    """Return the session's id and when it began, ns; 0 where an older version did not write it."""
     if not path.exists():
-        write_atomic(path, yaml.safe_dump({'session': str(uuid.uuid4())}))
-    found = load_yaml(path).get('session')
+        write_atomic(path, yaml.safe_dump({'session': str(uuid.uuid4()), 'began': time.time_ns()}))
+    document = load_yaml(path)
+    found, began = document.get('session'), document.get('began', 0)
+    if not isinstance(began, int):
+        raise InvalidFile(path, [Problem('began', 'nanoseconds', repr(began), ADVICE)])
     try:
-        return str(uuid.UUID(found))
+        return str(uuid.UUID(found)), began
     except (AttributeError, TypeError, ValueError):
-        raise InvalidFile(path, [Problem('session', 'a uuid', repr(found),
-                                         'remove the file to begin a new session')]) from None
+        raise InvalidFile(path, [Problem('session', 'a uuid', repr(found), ADVICE)]) from None
 
 
 def _number(path: Path) -> int:

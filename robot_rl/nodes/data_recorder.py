@@ -17,7 +17,7 @@ from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
-from robot_rl.ros.qos import EVENTS, STREAM
+from robot_rl.ros.qos import EVENTS, STEPS, STREAM
 from robot_rl.ros.recorded import RecordedTopic
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
@@ -55,7 +55,7 @@ class DataRecorder(Node):
         self._sim_time = self.get_parameter('use_sim_time').value
         action = self.contract.action
         inputs = [(entry.topic, entry.type, STREAM) for entry in self.contract.observations]
-        inputs += [(action.topic, action.type, STREAM), ('steps', STEPS_TYPE, STREAM),
+        inputs += [(action.topic, action.type, STREAM), ('steps', STEPS_TYPE, STEPS),
                    ('events', EVENTS_TYPE, EVENTS)]
         topics = [Topic(self.resolve_topic_name(name), kind) for name, kind, _ in inputs]
         self._recorder = EpisodeRecorder(

@@ -9,7 +9,7 @@ from robot_rl.rollout import Rollout, Tick
 from robot_rl.ros.codecs import action_message, interface_class, step_message
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.plan_markers import PlanMarkers
-from robot_rl.ros.qos import COMMAND, LATCHED, STREAM
+from robot_rl.ros.qos import COMMAND, LATCHED, STEPS
 from std_msgs.msg import Float64MultiArray
 from visualization_msgs.msg import MarkerArray
 
@@ -21,7 +21,7 @@ class Output:
         self._contract, self._event = contract, event
         action = contract.action
         self._action = node.make('publisher', interface_class(action.type), action.topic, COMMAND)
-        self._steps = node.make('publisher', Float64MultiArray, '~/steps', STREAM)
+        self._steps = node.make('publisher', Float64MultiArray, '~/steps', STEPS)
         self._markers = PlanMarkers(node.make('publisher', MarkerArray, '~/markers', LATCHED),
                                     contract)
         self._intervening = False       # a person acted in the last tick

@@ -14,7 +14,8 @@ def _profile(depth: int, reliable: bool = True, latched: bool = False) -> QoSPro
 SENSOR = _profile(10, reliable=False)       # consumers of drivers
 DRIVER = _profile(10)                       # publishers that stand for drivers
 COMMAND = _profile(1)                       # the newest action only
-STREAM = _profile(1000)                     # steps, transitions, everything that is recorded
+STREAM = _profile(1000)                     # transitions, everything that is recorded
+STEPS = _profile(1000, latched=True)        # who joins late gets the last ones too
 ANY = _profile(1000, reliable=False)        # what is recorded of a publisher that offers less
 LATCHED = _profile(1, latched=True)         # policies and status: late joiners get the last one
 EVENTS = _profile(100, latched=True)

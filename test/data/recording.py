@@ -81,9 +81,12 @@ class Recording:
             RecorderSettings(**{'settle': 0.0, **settings}), steps_topic,
             self.episodes.put, lambda kind, values: self.events.append((kind, values)), extra)
 
-    def send(self, steps: list[Step]) -> None:
-        for step in steps:
-            assert self.recorder.put(STEP, step_bytes(step), step.stamp, step.stamp)
+    def send(self, steps: list[Step], published: list[int] | None = None) -> list[int]:
+        """Put step records; return when each was published, ns, by default now."""
+        published = published or [time.time_ns() for _ in steps]
+        for step, when in zip(steps, published, strict=True):
+            assert self.recorder.put(STEP, step_bytes(step), step.stamp, when)
+        return published
 
     def next_episode(self):
         return self.episodes.get(timeout=20.0)

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from recording import (episode_steps, EVENTS, JOINTS, make_step, Recording, STEP, step_bytes,
-                       STEPS, text_bytes, TOPICS, wait_until)
+from recording import (episode_steps, EVENTS, JOINTS, make_step, PERIOD, Recording, STEP,
+                       step_bytes, STEPS, text_bytes, TOPICS, wait_until)
 from robot_rl.data import backlog, disk
 from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
                                read_info)
@@ -53,7 +54,7 @@ def test_an_episode_is_published_only_when_its_bag_is_complete(contract, tmp_pat
     recorder = EpisodeRecorder(tmp_path, contract, TOPICS, RecorderSettings(), STEPS, check,
                                lambda kind, values: None)
     for step in episode_steps(3):
-        recorder.put(STEP, step_bytes(step), step.stamp, step.stamp)
+        recorder.put(STEP, step_bytes(step), step.stamp, time.time_ns())
     recorder.close()
     assert complete == [True]
 
@@ -121,7 +122,7 @@ def test_a_failing_listener_does_not_stop_the_recording(contract, tmp_path):
                                fail, fail)
     for number in (0, 1):
         for step in episode_steps(2, episode=number):
-            recorder.put(STEP, step_bytes(step), step.stamp, step.stamp)
+            recorder.put(STEP, step_bytes(step), step.stamp, time.time_ns())
     recorder.close()
     assert recorder.stats()['episodes'] == 2
     assert recorder.stats()['callback_errors'] > 0
@@ -598,14 +599,14 @@ def test_step_records_that_never_came_are_counted(start):
 def test_a_clock_that_jumps_costs_no_message_and_changes_no_transition(start, contract):
     recording = start()
     steps, jumps = episode_steps(6), (0, 3600, 3600, -7200, -7200, 0, 86400)
-    for step, jump in zip(steps, jumps, strict=True):
-        now = step.stamp + jump * 10**9
+    times = [time.time_ns() + index * PERIOD + jump * 10**9 for index, jump in enumerate(jumps)]
+    for step, jump, now in zip(steps, jumps, times, strict=True):
         recording.recorder.put(EVENTS, text_bytes(str(jump)), now, now)
         recording.recorder.put(STEP, step_bytes(step), now, now)
     record = recording.next_episode()
     folder = recording.root / record.name
     found = [message.log_time for message in read_bag(folder, [TOPICS[EVENTS].name])]
-    assert found == [step.stamp + jump * 10**9 for step, jump in zip(steps, jumps)]
+    assert found == times
     assert record.transitions.truncated.tolist() == [0, 0, 0, 0, 0, 1]
     with AnyReader([folder]) as reader:
         assert reader.message_count == len(list(reader.messages())) == 14

@@ -11,6 +11,7 @@ from pathlib import Path
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 from recording import (episode_steps, EVENTS, make_step, Recording, STEP, step_bytes, text_bytes,
@@ -40,7 +41,7 @@ def cut(disk: Path, contract, refuse) -> dict:
     for index in range(STEPS_BEFORE):
         step = make_step(index)
         recording.recorder.put(EVENTS, text_bytes(f'{index}'), step.stamp, step.stamp)
-        recording.recorder.put(STEP, step_bytes(step), step.stamp, step.stamp)
+        recording.recorder.put(STEP, step_bytes(step), step.stamp, time.time_ns())
     wait_until(lambda: recording.recorder.stats()['flushed'] == 2 * STEPS_BEFORE)
     barrier = refuse()
     step = make_step(STEPS_BEFORE - 1)

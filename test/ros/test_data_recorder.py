@@ -7,6 +7,9 @@ from episodes import make_steps
 from geometry_msgs.msg import PointStamped
 import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.time import Time
 from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
                                read_info)
@@ -17,7 +20,7 @@ from robot_rl.data.transitions import COLUMNS
 from robot_rl.errors import UserError
 from robot_rl.nodes.data_recorder import DataRecorder
 from robot_rl.ros.codecs import step_message
-from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED, SENSOR, STREAM
+from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED, SENSOR, STEPS, STREAM
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
@@ -30,7 +33,7 @@ class Listener:
     def __init__(self, bench, contract, root):
         self.bench, self.contract, self.root = bench, contract, root
         self.records, self.complete = [], []    # complete: the bag was, when its data arrived
-        self.steps = bench.publisher(Float64MultiArray, 'policy_server/steps', STREAM)
+        self.steps = bench.publisher(Float64MultiArray, 'policy_server/steps', STEPS)
         bench.listen('std_msgs/msg/UInt8MultiArray', 'transitions', STREAM, self._on_transitions)
         bench.until(lambda: bench.node.count_subscribers('transitions'))
 
@@ -60,6 +63,24 @@ def recorder(start, make_contract, tmp_path):
     root = tmp_path / 'bags'
     bench = start(DataRecorder, contract=str(contract.file), bag_root=str(root))
     return Listener(bench, contract, root)
+
+
+def test_an_episode_that_was_sent_before_the_recorder_started_is_recorded(
+        start, make_contract, tmp_path):
+    contract = make_contract()
+    Session(tmp_path / 'bags', contract, lambda kind, values: None).close()
+    context = Context()
+    rclpy.init(context=context)
+    try:
+        server = Node('policy_server', context=context)
+        steps = server.create_publisher(Float64MultiArray, '/policy_server/steps', STEPS)
+        for step in make_steps(contract, 1, 7):
+            steps.publish(step_message(step))
+        bench = start(DataRecorder, contract=str(contract.file), bag_root=str(tmp_path / 'bags'))
+        assert bench.event('saved')['transitions'] == '7'
+        server.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)
 
 
 def test_transitions_arrive_only_after_their_bag_is_complete(recorder):

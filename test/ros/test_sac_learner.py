@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import time
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from episodes import make_record, make_steps
@@ -163,7 +164,7 @@ def test_bags_of_demonstrations_are_a_source_of_their_own(learn, tmp_path):
     recording = EpisodeRecorder(folder, contract, [topic], RecorderSettings(settle=0.0),
                                 topic.name, lambda episode: None, lambda kind, values: None)
     for step in make_steps(contract, 1, 7):
-        recording.put(0, serialize_message(step_message(step)), step.stamp, step.stamp)
+        recording.put(0, serialize_message(step_message(step)), step.stamp, time.time_ns())
     recording.close()
     recorder = learn(demo_bags=[str(folder)])
     recorder.until(transitions_demos=7, transitions_trained_on=0, owed=0)

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 import time
 
 from graphs import Graph, PATIENCE
 import pytest
 from robot_rl.data.bag import bag_steps, find_bags, read_bag
-from robot_rl.data.steps import Step, step_from_message
+from robot_rl.data.steps import Status, Step, step_from_message
 from robot_rl.errors import UserError
-from robot_rl.ros.qos import STREAM
+from robot_rl.ros.qos import STEPS
 from std_msgs.msg import Float64MultiArray
 
 FLUSH = 0.5         # s, flush_period
@@ -38,12 +38,25 @@ def attend(graph: Graph, condition: Callable[[], object]) -> None:
     assert graph.operator.until(condition, PATIENCE, clear), graph.operator.status
 
 
-def test_a_killed_recorder_loses_at_most_the_flush_window(graph):
+def pairs(steps: Iterable[Step]) -> list[tuple[int, int]]:
+    """Return the stamps of steps that a transition joins."""
+    steps = list(steps)
+    return [(now.stamp, after.stamp) for now, after in zip(steps, steps[1:])
+            if now.status is Status.RUNNING and after.status is not Status.BROKEN
+            and after.episode == now.episode]
+
+
+def recorded(graph: Graph) -> list[tuple[int, int]]:
+    return sorted(pair for bag in find_bags(graph.bags)
+                  for pair in pairs(bag_steps(bag, graph.contract)))
+
+
+def test_a_killed_recorder_loses_no_step_and_of_the_rest_at_most_the_flush_window(graph):
     seen: list[tuple[float, Step]] = []     # when it arrived here, and what
     sizes = len(graph.contract.layout), len(graph.contract.action.layout)
     graph.operator.create_subscription(
         Float64MultiArray, 'policy_server/steps', lambda message: seen.append(
-            (time.monotonic(), step_from_message(message, *sizes))), STREAM)
+            (time.monotonic(), step_from_message(message, *sizes))), STEPS)
     graph.until(lambda: graph.operator.count_publishers('policy_server/steps'))
     graph.run(mode='random', run_episodes=0)
     attend(graph, lambda: seen and seen[-1][1].index >= 30)
@@ -68,5 +81,6 @@ def test_a_killed_recorder_loses_at_most_the_flush_window(graph):
     graph.until(lambda: graph.says('policy_server', 'idle')
                 or graph.says('policy_server', 'stopped'))
     graph.settle()
+    assert recorded(graph) == sorted(pairs(step for _, step in seen))     # each of them, once
     assert graph.number('sac_learner', 'transitions_received') == graph.derived() > 50
     assert recovered in find_bags(graph.bags)
