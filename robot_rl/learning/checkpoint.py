@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robot_rl.bundle import pack, unpack
+from robot_rl.bundle import MAX_BYTES, pack, unpack
 from robot_rl.contract import Contract
 from robot_rl.errors import Mismatch, UserError
 from robot_rl.files import sync_folder, write_atomic
@@ -57,7 +57,8 @@ def save_checkpoint(folder: Path, arrays: Arrays, manifest: dict, contract: Cont
 def load_checkpoint(path: Path, contract: Contract) -> tuple[Arrays, dict]:
     """Return (arrays, manifest), or raise UserError or Mismatch naming the file."""
     try:
-        data = path.read_bytes()
+        with open(path, 'rb') as file:
+            data = file.read(MAX_BYTES + 1)     # unpacking refuses the one more
     except OSError as error:
         raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     arrays, manifest = unpack(data, str(path))

@@ -150,3 +150,10 @@ def test_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / 'x').write_bytes(pack({}, {'kind': 'gaussian', 'interface': REACH.interface}))
     with pytest.raises(UserError, match="kind: expected checkpoint, found 'gaussian'"):
         load_checkpoint(tmp_path / 'x', REACH)
+
+
+def test_no_more_of_a_file_is_read_than_the_bound(tmp_path, monkeypatch):
+    path = save(tmp_path, 100)
+    monkeypatch.setattr('robot_rl.learning.checkpoint.MAX_BYTES', path.stat().st_size - 2)
+    with pytest.raises(UserError, match=path.name):
+        load_checkpoint(path, REACH)
