@@ -1,4 +1,4 @@
-"""The tables of README.md against the running nodes."""
+"""The tables of docs/nodes.md, and the services of README.md, against the running nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from every_node import folders, node_class, NODES, settings
 import pytest
 from robot_rl.contract import load_contract
 
-README = Path(__file__).parents[2] / 'README.md'
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / 'docs' / 'nodes.md'
 CONTRACT = load_contract('reach')
 # What a contract names is one row of each table.
 OF_CONTRACT = {**{f'/{entry.topic}': 'observation topics' for entry in CONTRACT.observations},
@@ -29,8 +30,8 @@ ANY_NODE = pytest.mark.parametrize('name', NODES)
 
 def rows(node: str, heading: str) -> list[list[str]]:
     """Return the cells of one table, without its head."""
-    section = README.read_text().partition(f'\n### {node}\n')[2].partition('\n### ')[0]
-    table = section.partition(f'\n#### {heading}\n')[2].partition('\n#### ')[0]
+    section = TABLES.read_text().partition(f'\n## {node}\n')[2].partition('\n## ')[0]
+    table = section.partition(f'\n### {heading}\n')[2].partition('\n### ')[0]
     lines = [line for line in table.splitlines() if line.startswith('|')]
     return [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in lines[2:]]
 
@@ -95,7 +96,7 @@ def compare(bench, heading: str, directions: dict[str, str]) -> None:
         bench.until(lambda: spoken(bench, directions) == expected)
     except AssertionError:
         found = spoken(bench, directions)
-        raise AssertionError(f'only in README.md: {sorted(expected - found)}; '
+        raise AssertionError(f'only in {TABLES.name}: {sorted(expected - found)}; '
                              f'only in the node: {sorted(found - expected)}') from None
 
 
@@ -122,3 +123,11 @@ def test_every_row_has_a_meaning(name, heading):
     found = rows(name, heading)
     assert found
     assert all(len(row) == 4 and all(row) for row in found)
+
+
+@ANY_NODE
+def test_the_readme_names_services_that_the_table_has(name):
+    [row] = [line for line in (ROOT / 'README.md').read_text().splitlines()
+             if line.startswith(f'| `{name}` |')]
+    called = set(re.findall(r'`(~/\w+)`', row.rpartition(' | ')[2]))
+    assert called and called <= {service.strip('`') for service, *_ in rows(name, 'Services')}
