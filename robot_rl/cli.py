@@ -137,8 +137,8 @@ def _tables(contract: Contract) -> str:
     action = contract.action
     lines = [f'contract    {contract.file}', f'task        {contract.task}',
              f'hash        {contract.hash}', f'rate        {contract.control_rate:g} Hz, horizon '
-             f'{contract.episode.horizon} steps', f'reward      {contract.reward_name}',
-             f'success     {contract.success_name}', '', 'observation']
+             f'{contract.episode.horizon} steps', f'reward      {_reward(contract)}',
+             f'success     {contract.success_name or "told by people only"}', '', 'observation']
     rows = [('', 'name', 'unit', 'topic', 'type', 'max_age')]
     index = 0
     for entry in contract.observations:
@@ -153,6 +153,14 @@ def _tables(contract: Contract) -> str:
         rows.append((str(index), name, action.layout.units[index], f'{action.low[index]:g}',
                      f'{action.high[index]:g}', f'{action.max_rate[index]:g} /s'))
     return '\n'.join([*lines, *_aligned(rows), ''])
+
+
+def _reward(contract: Contract) -> str:
+    entry = contract.reward_topic
+    if not entry:
+        return contract.reward_name
+    field, = entry.selection.components
+    return f'{field.name} on topic {entry.topic}, {entry.type}, max_age {entry.max_age:g} s'
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robot_rl.errors import InvalidFile, Mismatch, Problem
-from robot_rl.fields import (ACTION_TYPES, BadSelection, compile_selection, OBSERVATION_TYPES,
-                             Selection, TWIST_AXES)
+from robot_rl.errors import InvalidFile, Mismatch, Problem, UserError
+from robot_rl.fields import ACTION_TYPES, TWIST_AXES
 from robot_rl.functions import find_function, try_demonstrator, try_display, try_functions
+from robot_rl.inputs import components, Observation, read_observations, read_reward_topic
 from robot_rl.layout import Layout
 from robot_rl.paths import contract_path
 from robot_rl.safety.settings import read_safety, Safety
@@ -28,17 +28,6 @@ from robot_rl.simulated import read_simulation, Simulation
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
 DEMONSTRATED = ('topic', 'measured', 'next')
 MAX_HORIZON = 100_000
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One observed topic and what is taken from it."""
-
-    name: str
-    topic: str
-    type: str
-    max_age: float          # s; older than this the gate refuses to act
-    selection: Selection
 
 
 @dataclass(frozen=True)
@@ -86,18 +75,24 @@ class Contract:
     action: Action
     episode: Episode
     reward_name: str
-    reward: Callable                    # (observation, action, next observation) -> r, terminated
+    reward: Callable | None             # (observation, action, next observation) -> r, terminated
     success_name: str
-    success: Callable                   # observation -> bool
+    success: Callable | None            # observation -> bool; None: only people tell
     simulation: Simulation | None
     demonstrated: str = 'topic'         # a demonstrator's action: see _demonstration
     display: Display | None = None
     safety: Safety = Safety()
+    reward_topic: Observation | None = None     # in place of the function: somebody publishes it
+
+    @cached_property
+    def inputs(self) -> tuple[Observation, ...]:
+        """Every topic that is read in a tick: the observed ones, then the reward's."""
+        return self.observations + ((self.reward_topic,) if self.reward_topic else ())
 
     @cached_property
     def layout(self) -> Layout:
         """The observation vector."""
-        parts = _components(self.observations)
+        parts = components(self.observations)
         return Layout(tuple(name for name, _ in parts), tuple(unit for _, unit in parts))
 
     @cached_property
@@ -132,11 +127,18 @@ class Contract:
         if problems:
             raise Mismatch(source, problems)
 
-    def judge(self, observation, action, next_observation):
+    def judge(self, observation, action, next_observation, published=None):
         """Return (reward, terminated) of shape (...), float64 and bool.
 
-        Observations have shape (..., observation size), actions (..., action size).
+        Observations have shape (..., observation size), actions (..., action size). Where the
+        reward is a topic it is what was `published` (...) on it, which ends nothing; raises
+        UserError where that is missing.
         """
+        if self.reward_topic:
+            if published is None:
+                raise UserError(f'{self.reward_name}: expected what was published, found nothing')
+            reward = np.asarray(published, np.float64)
+            return reward, np.zeros(reward.shape, bool)
         reward, terminated = self.reward(self.layout.view(observation),
                                          self.action.layout.view(action),
                                          self.layout.view(next_observation))
@@ -148,7 +150,20 @@ class Contract:
         simulation = self.simulation
         if not simulation or not simulation.reward:
             return self
-        return replace(self, reward_name=simulation.reward_name, reward=simulation.reward)
+        return replace(self, reward_name=simulation.reward_name, reward=simulation.reward,
+                       reward_topic=None)
+
+    def check_functions(self) -> None:
+        """Raise InvalidFile unless functions tell reward and success, as training needs them."""
+        problems = []
+        if self.reward is None:
+            problems.append(Problem('simulation.reward', 'module:function, to train in simulation',
+                                    f'nothing, and {self.reward_name}, which is of the robot'))
+        if self.success is None:
+            problems.append(Problem('success', 'module:function, to train in simulation',
+                                    'nothing'))
+        if problems:
+            raise InvalidFile(self.file, problems)
 
     def path(self, observation, actions) -> np.ndarray:
         """Return the points (..., k, 3) in m to which actions (..., k, m) lead, one per step.
@@ -160,6 +175,8 @@ class Contract:
 
     def is_success(self, observation) -> np.ndarray:
         """Return bool of shape (...) for observations of shape (..., observation size)."""
+        if self.success is None:
+            return np.zeros(np.shape(observation)[:-1], bool)
         return np.asarray(self.success(self.layout.view(observation)), bool)
 
 
@@ -171,19 +188,23 @@ def load_contract(name_or_path: str) -> Contract:
     root = Section(document, '', problems)
     task = root.text('task')
     control_rate = root.number('control_rate', above=0.0)
-    observations = _observations(root)
+    observations = read_observations(root)
     action = _action(root.section('action'), observations)
     episode = _episode(root.section('episode'))
-    reward_name, reward = find_function(root, 'reward', path)
-    success_name, success = find_function(root, 'success', path)
+    reward_topic = read_reward_topic(root, observations)
+    reward_name, reward = (find_function(root, 'reward', path) if not reward_topic else
+                           (f'reward topic {reward_topic.topic}', None))
+    success_name, success = '', None
+    if root.raw('success') is not MISSING or not reward_topic:      # else labels are enough
+        success_name, success = find_function(root, 'success', path)
     demonstrated = _demonstration(root.section('demonstration', required=False), action)
     safety = read_safety(root.section('safety', required=False),
-                         [name for name, _ in _components(observations)], action.layout.names)
+                         [name for name, _ in components(observations)], action.layout.names)
     simulation, display = None, None
     if 'simulation' in document:
         simulation = read_simulation(
             root.section('simulation'), path, [entry.name for entry in observations],
-            [name for name, _ in _components(observations)], action.layout.names)
+            [name for name, _ in components(observations)], action.layout.names)
     if 'display' in document:
         display = _display(root.section('display'), path)
     root.refuse_unknown()
@@ -191,49 +212,13 @@ def load_contract(name_or_path: str) -> Contract:
         raise InvalidFile(path, problems)
     contract = Contract(path, path.read_text(encoding='utf-8'), task, control_rate,
                         observations, action, episode, reward_name, reward, success_name,
-                        success, simulation, demonstrated, display, safety)
+                        success, simulation, demonstrated, display, safety, reward_topic)
     try_functions(contract, 'reward')
     try_demonstrator(contract)
     try_display(contract)
     if contract.in_simulation is not contract:
         try_functions(contract.in_simulation, 'simulation.reward')
     return contract
-
-
-def _components(observations) -> list[tuple[str, str]]:
-    """Return (name, unit) of every number of the observation vector, in order."""
-    return [(f'{entry.name}.{component.name}', component.unit)
-            for entry in observations for component in entry.selection.components]
-
-
-def _observations(root: Section) -> tuple[Observation, ...]:
-    entries = root.raw('observation')
-    if not isinstance(entries, list) or not entries:
-        root.problem('observation', 'a list of observed topics', entries)
-        return ()
-    observations, names = [], []
-    for index, data in enumerate(entries):
-        section = Section(data, f'observation[{index}]', root.problems)
-        name = section.text('name')
-        if name and (name in names or not name.replace('_', '').isalnum()):
-            section.problem('name', 'letters, digits and _, different from the other entries',
-                            name)
-        names.append(name)
-        topic = section.ros_name('topic')
-        type_name = section.text('type', choices=OBSERVATION_TYPES)
-        max_age = section.number('max_age', above=0.0)
-        select = section.raw('select')
-        section.refuse_unknown()
-        if type_name not in OBSERVATION_TYPES:
-            continue
-        try:
-            selection = compile_selection(type_name, select)
-        except BadSelection as error:
-            section.problem('select', error.expected,
-                            MISSING if error.found is MISSING else error.found)
-            continue
-        observations.append(Observation(name, topic, type_name, max_age, selection))
-    return tuple(observations)
 
 
 def _action(section: Section, observations) -> Action:
@@ -269,7 +254,7 @@ def _measured(section: Section, count: int, on_stop: str, observations) -> tuple
     if on_stop == 'hold' and not measured:
         section.problem('measured', 'the observation names of what the action commands, '
                         'needed to hold', MISSING, 'for instance [arm.position.j1]')
-    known = {name for name, _ in _components(observations)}
+    known = {name for name, _ in components(observations)}
     for name in measured:
         if name not in known:
             section.problem('measured', 'names of the observation vector', name)

@@ -54,6 +54,8 @@ OBSERVATION_TYPES = {
                  'twist.twist.angular': 'rad/s'},
         quaternions=('pose.pose.orientation',)),
 }
+REWARD_TYPES = {**OBSERVATION_TYPES, 'std_msgs/msg/Float32': MessageType(
+    scalars={'data': ''}, stamped=False)}       # what is simulated as well has 64 bits
 
 ACTION_TYPES = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
                 'geometry_msgs/msg/TwistStamped')
@@ -99,8 +101,8 @@ class BadSelection(Exception):
 
 
 def compile_selection(type_name: str, select) -> Selection:
-    """Compile the `select` of an observation entry, or raise BadSelection."""
-    kind = OBSERVATION_TYPES[type_name]
+    """Compile the `select` of an observation entry or a reward, or raise BadSelection."""
+    kind = REWARD_TYPES[type_name]
     if kind.joints:
         parts = _joint_parts(kind, select)
     else:

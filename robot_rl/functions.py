@@ -51,7 +51,7 @@ def try_functions(contract, reward_key: str) -> None:
         observation = np.zeros((*shape, len(contract.layout)))
         action = np.zeros((*shape, len(contract.action.layout)))
         calls = ((reward_key, contract.reward_name, contract.judge,
-                  (observation, action, observation)),
+                  (observation, action, observation, np.zeros(shape))),
                  ('success', contract.success_name, contract.is_success, (observation,)))
         for key, name, function, arguments in calls:
             try:

@@ -1,4 +1,8 @@
-"""The latest message of every observed topic, held until the next tick reads one vector."""
+"""The latest message of every observed topic, held until the next tick reads one vector.
+
+Where the contract's reward is a topic it is one more entry, behind those of the vector: what is
+newest when an observation is taken is the reward of the transition that leads there.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_rl.contract import Contract
-from robot_rl.fields import BadMessage, OBSERVATION_TYPES, stamp_of
+from robot_rl.fields import BadMessage, REWARD_TYPES, stamp_of
+from robot_rl.inputs import Observation
 
 MAX_AHEAD = 1.0     # s; a stamp further ahead or back is of another clock, or of one set back
 
@@ -20,6 +25,8 @@ class Reading:
     values: np.ndarray      # (n,) float64; NaN where nothing has arrived
     stamp: int              # ns, of the newest entry
     stale: str              # why it must not be acted on, or ''
+    reward: float | None = None     # of a topic, in force now; None without one
+    reward_stale: str = ''  # why the topic that the contract names gives none
 
 
 @dataclass
@@ -34,11 +41,14 @@ class Assembler:
     """Holds the last good value per entry (alignment `hold`), and knows how old it is."""
 
     def __init__(self, contract: Contract):
-        self._entries = contract.observations
+        self._entries = contract.inputs
         self._held = [_Held([np.nan] * len(entry.selection.components),
-                            OBSERVATION_TYPES[entry.type].stamped) for entry in self._entries]
-        stamped = [held for held in self._held if held.stamped]
-        self._dated = stamped or self._held     # times of arrival are of another clock
+                            REWARD_TYPES[entry.type].stamped) for entry in self._entries]
+        both, size = list(zip(self._entries, self._held)), len(contract.observations)
+        self._observed, self._reward = both[:size], both[size:]
+        observed = self._held[:size]
+        stamped = [held for held in observed if held.stamped]
+        self._dated = stamped or observed       # times of arrival are of another clock
         self._taken = 0                     # ns, newest stamp already acted on
         self.refused: dict[str, str] = {}   # entry -> why its last message was refused
 
@@ -83,7 +93,8 @@ class Assembler:
         """Whether every entry has arrived since the last tick and all are of one instant.
 
         A lockstep simulator stamps all topics of a step alike and waits for the action, so this
-        is when to act. A step that was sent again carries a stamp already taken.
+        is when to act. A step that was sent again carries a stamp already taken. The reward is
+        waited for as well; with a stamp, that of the observation, it is surely of this step.
         """
         newest = self.newest
         return newest > self._taken and all(
@@ -99,14 +110,19 @@ class Assembler:
     def look(self, now: int) -> Reading:
         """Read the vector at time `now` ns, and leave it to be acted on."""
         values: list[float] = []
-        for held in self._held:
+        for _, held in self._observed:
             values += held.values
-        return Reading(np.array(values), self.newest, self.stale(now))
+        stale, reward_stale = self._stale(self._observed, now), self._stale(self._reward, now)
+        reward = self._reward[0][1].values[0] if self._reward and not reward_stale else None
+        return Reading(np.array(values), self.newest, stale, reward, reward_stale)
 
     def stale(self, now: int) -> str:
-        """Return why the vector must not be acted on at time `now` ns, or ''."""
+        """Return why not to act at time `now` ns, or ''."""
+        return self._stale([*self._observed, *self._reward], now)
+
+    def _stale(self, entries: Sequence[tuple[Observation, _Held]], now: int) -> str:
         reasons = []
-        for entry, held in zip(self._entries, self._held):
+        for entry, held in entries:
             age = (now - held.stamp) * 1e-9
             if not held.stamp:
                 reasons.append(f'{entry.name} never arrived on {entry.topic}')

@@ -62,14 +62,16 @@ class Rollout:
         if self._observation is None:
             self._start_from(reading)
         status, ended, success = Status.RUNNING, '', False
-        trusted = not reading.stale and bool(np.isfinite(reading.values).all())
+        trusted = (not reading.stale and not reading.reward_stale
+                   and bool(np.isfinite(reading.values).all()))
         if trusted and not stop:
             try:
                 status, ended, success = self._judge(reading, label)
             except Exception as error:  # noqa: B902, the user's code may raise: stop the robot
                 stop = f'task_failed: {type(error).__name__}: {error}'
         inputs = Inputs(reading.values, self._executed, self._executed, signals, stop or ended,
-                        reading.stale, late, self.intervening, self._since_change)
+                        reading.stale, late, self.intervening, self._since_change,
+                        reading.reward_stale)
         if not self._gate.reason(inputs):       # else what the policy asks for is of no use
             try:
                 inputs = replace(inputs, requested=self.policy.act(reading.values, self._rng))
@@ -87,7 +89,7 @@ class Rollout:
         observation = np.nan_to_num(reading.values)
         step = Step(reading.stamp, self.episode, self._index, status, source, self.mode,
                     self.policy.version, success, observation, inputs.requested,
-                    decision.executed)
+                    decision.executed, reading.reward)
         self._observation, self._executed, self._stamp = (observation, decision.executed,
                                                           reading.stamp)
         self._index += status is Status.RUNNING
@@ -114,7 +116,8 @@ class Rollout:
             return Status.TERMINATED, label, label == 'success'
         if self._observation is None:
             return Status.RUNNING, '', success
-        _, terminated = self._contract.judge(self._observation, self._executed, reading.values)
+        _, terminated = self._contract.judge(self._observation, self._executed, reading.values,
+                                             reading.reward)
         if success:
             return Status.TERMINATED, 'success', True
         if terminated:

@@ -8,7 +8,7 @@ from robot_rl.contract import load_contract
 from robot_rl.observation import Assembler
 
 SECOND = 1_000_000_000
-ARM, TIP, BATTERY = range(3)
+ARM, TIP, BATTERY, REWARD = range(4)
 CONTRACT = """\
 task: held
 control_rate: 20.0
@@ -34,17 +34,27 @@ def success(observation):
 
 
 @pytest.fixture
-def contract(tmp_path, monkeypatch):
+def make(tmp_path, monkeypatch):
+    """Return an assembler of the contract with this reward."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv('ROBOT_RL_FUNCTIONS', str(tmp_path))
     (tmp_path / 'held_task.py').write_text(TASK)
-    (tmp_path / 'held.yaml').write_text(CONTRACT)
-    return load_contract(str(tmp_path / 'held.yaml'))
+
+    def do(reward: str = 'held_task:reward') -> Assembler:
+        text = CONTRACT.replace('held_task:reward', reward)
+        (tmp_path / 'held.yaml').write_text(text)
+        return Assembler(load_contract(str(tmp_path / 'held.yaml')))
+    return do
 
 
 @pytest.fixture
-def assembler(contract):
-    return Assembler(contract)
+def assembler(make):
+    return make()
+
+
+@pytest.fixture
+def paid(make):
+    return make('{topic: score, type: std_msgs/msg/Float32, select: [data], max_age: 0.5}')
 
 
 def header(stamp: int):
@@ -192,3 +202,66 @@ def test_lockstep_goes_on_with_a_simulator_whose_time_began_again(assembler):
     assembler.take(9 * SECOND)
     send(assembler, SECOND)
     assert assembler.complete() and assembler.newest == SECOND
+
+
+def pay(assembler: Assembler, value: float, received: int) -> None:
+    assembler.update(REWARD, Bunch(data=value), received)
+
+
+def test_without_a_reward_topic_a_reading_has_no_reward(assembler):
+    send(assembler, SECOND)
+    reading = assembler.take(SECOND)
+    assert reading.reward is None and reading.reward_stale == ''
+
+
+def test_the_newest_reward_is_in_force_beside_the_vector(paid):
+    send(paid, SECOND)
+    pay(paid, 0.25, SECOND)
+    pay(paid, 0.5, SECOND + 1)
+    reading = paid.take(SECOND + 2)
+    assert reading.values.tolist() == [1.0, 2.0, 3.0]
+    assert (reading.reward, reading.reward_stale, reading.stale) == (0.5, '', '')
+
+
+def test_a_reward_holds_until_it_is_older_than_its_max_age(paid):
+    send(paid, SECOND)
+    pay(paid, 0.5, SECOND)
+    assert paid.take(SECOND * 3 // 2).reward == 0.5
+    reading = paid.take(SECOND * 3 // 2 + 10_000_000)
+    assert reading.reward is None
+    assert reading.reward_stale == 'reward on score is 0.51 s old, max_age 0.5 s'
+
+
+def test_a_reward_that_never_came_is_told_apart_from_the_observations(paid):
+    send(paid, SECOND)
+    reading = paid.take(SECOND)
+    assert reading.stale == '' and reading.reward is None
+    assert reading.reward_stale == paid.stale(SECOND) == 'reward never arrived on score'
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_not_finite_is_refused_and_the_last_one_ages(paid, value):
+    send(paid, SECOND)
+    pay(paid, 0.5, SECOND)
+    pay(paid, value, SECOND + 1)
+    assert paid.take(SECOND + 2).reward == 0.5
+    why = 'std_msgs/msg/Float32: data is not finite'
+    assert paid.refused == {'reward': why}
+    assert paid.take(2 * SECOND).reward_stale.endswith(f'max_age 0.5 s; {why}')
+
+
+def test_a_reward_makes_no_observation_newer(make):
+    paid = make('{topic: score, type: geometry_msgs/msg/PointStamped, select: [point.x], '
+                'max_age: 0.5}')
+    send(paid, SECOND)
+    paid.update(REWARD, tip(2 * SECOND), 2 * SECOND)
+    assert paid.newest == paid.take(SECOND).stamp == SECOND
+
+
+def test_lockstep_waits_for_the_reward_of_each_step(paid):
+    for second in (1, 2):
+        send(paid, second * SECOND)
+        assert not paid.complete()
+        pay(paid, second / 8, second * SECOND)
+        assert paid.complete()
+        assert paid.take(second * SECOND).reward == second / 8

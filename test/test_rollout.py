@@ -7,6 +7,8 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.data.transitions import derive_transitions
+from robot_rl.fields import compile_selection
+from robot_rl.inputs import Observation
 from robot_rl.learning.policy import CannotAct, HeldRandom, RandomPolicy, RandomTail
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
@@ -41,10 +43,12 @@ class Ticker:
         self.rollout = Rollout(contract, policy or Constant(), mode, episode, seed)
         self.now, self.steps, self.ended = 0, [], ''
 
-    def __call__(self, values=AWAY, stale='', newer=True, **arguments):
+    def __call__(self, values=AWAY, stale='', newer=True, reward=None, reward_stale='',
+                 **arguments):
         assert not self.ended, 'ticked after the end'
         self.now += PERIOD if newer else 0
-        tick = self.rollout.tick(Reading(np.array(values), self.now, stale), **arguments)
+        reading = Reading(np.array(values), self.now, stale, reward, reward_stale)
+        tick = self.rollout.tick(reading, **arguments)
         self.steps.append(tick.step)
         self.ended = tick.ended
         return tick
@@ -318,3 +322,60 @@ def test_a_success_is_no_stop_though_something_is_wrong_as_well():
     last = tick(THERE, signals=Signals(e_stop=True))
     assert (last.ended, last.step.status) == ('success', Status.TERMINATED)
     assert last.step.executed.tolist() == [0.0, 0.0]
+
+
+PAID = replace(SHORT, reward_name='reward topic score', reward=None, reward_topic=Observation(
+    'reward', 'score', 'std_msgs/msg/Float64', 0.5, compile_selection(
+        'std_msgs/msg/Float64', ['data'])))
+
+
+def test_a_published_reward_belongs_to_the_transition_that_led_to_its_tick():
+    tick = Ticker(PAID)
+    for reward in (9.0, 0.25, 0.5, 0.75):
+        tick(reward=reward)
+    assert tick.ended == 'horizon'
+    assert [step.reward for step in tick.steps] == [9.0, 0.25, 0.5, 0.75]
+    assert tick.transitions.reward.tolist() == [0.25, 0.5, 0.75]
+
+
+def test_a_published_reward_ends_no_episode_and_success_does():
+    tick = Ticker(PAID)
+    tick(reward=0.0)
+    assert not tick(reward=-1e9).ended
+    assert tick(THERE, reward=1.0).ended == 'success'
+    assert tick.transitions.terminated.tolist() == [0, 1]
+    assert tick.transitions.reward.tolist() == [np.float32(-1e9), 1.0]
+
+
+def test_without_a_success_function_a_verdict_or_the_horizon_ends_the_episode():
+    contract = replace(PAID, success_name='', success=None)
+    tick = Ticker(contract)
+    tick(THERE, reward=0.0)
+    tick(THERE, reward=0.5)
+    last = tick(THERE, reward=1.0, label='success')
+    assert last.step.success and tick.transitions.terminated.tolist() == [0, 1]
+    tick = Ticker(contract)
+    while not tick.ended:
+        tick(THERE, reward=0.0)
+    assert tick.ended == 'horizon' and not tick.steps[-1].success
+
+
+def test_a_stale_reward_stops_with_its_reason_and_no_transition_leads_there():
+    tick = Ticker(PAID)
+    tick(reward=0.0)
+    tick(reward=0.5)
+    last = tick(THERE, reward_stale='reward on score is 0.60 s old, max_age 0.5 s')
+    assert last.ended == 'reward_stale: reward on score is 0.60 s old, max_age 0.5 s'
+    assert last.step.status is Status.BROKEN and last.step.reward is None
+    assert last.step.source is Source.SAFETY and last.step.executed.tolist() == [0.0, 0.0]
+    assert tick.transitions.reward.tolist() == [0.5] and tick.transitions.truncated.tolist() == [1]
+
+
+def test_a_stop_keeps_the_last_transition_only_where_its_reward_is_known():
+    counts = []
+    for last in ({'reward': 0.5}, {'reward_stale': 'reward is old'}):
+        tick = Ticker(PAID)
+        tick(reward=0.0)
+        assert tick(stop='operator', **last).ended == 'operator'
+        counts.append(len(tick.transitions))
+    assert counts == [1, 0]

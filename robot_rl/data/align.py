@@ -17,7 +17,7 @@ from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.fields import BadMessage, OBSERVATION_TYPES
 from robot_rl.observation import Assembler, MAX_AHEAD, Reading
 
-COMMAND = -1                        # in place of the index of an observation entry
+COMMAND = -1                        # in place of the index of an input
 COMMAND_AGE = 500_000_000           # ns that a command of velocity is taken to last
 MAX_REASONS = 20                    # different ones that are counted by name
 MAX_TEXT = 300                      # characters of a reason
@@ -47,8 +47,8 @@ class Aligner:
              stamp: int, time: int) -> None:
         """Take a message: for each of some entries what was read from it, or why that failed.
 
-        An entry is the index of an observation, or COMMAND. The message arrived at `time` ns; its
-        stamp in ns is 0 where it has none.
+        An entry is the index of one of the contract's inputs, or COMMAND. The message arrived at
+        `time` ns; its stamp in ns is 0 where it has none.
         """
         for entry, values in zip(entries, found):
             refused = isinstance(values, BadMessage)
@@ -116,8 +116,9 @@ class Aligner:
                 self._act(due)
 
     def _observed(self, reading: Reading) -> None:
-        if reading.stale:
-            self._break(f'gap: {_entry(reading.stale)}')
+        stale = reading.stale or reading.reward_stale
+        if stale:
+            self._break(f'gap: {_entry(stale)}')
             return
         if self._contract.demonstrated == 'measured':
             self._append(reading, reading.values[self._measured])
@@ -168,7 +169,8 @@ class Aligner:
         if times:
             count(self._dropped, 'action outside its limits, clipped', times)
         by_person = (Status.RUNNING, Source.HUMAN, Mode.DEMONSTRATE, -1, False)
-        return [Step(reading.stamp, 0, index, *by_person, reading.values, asked, done)
+        return [Step(reading.stamp, 0, index, *by_person, reading.values, asked, done,
+                     reading.reward)
                 for (reading, index, _), asked, done in zip(self._ticks, requested, executed)]
 
 

@@ -231,7 +231,7 @@ def _match_topics(topics: dict[str, str], contract: Contract, known: dict
                   ) -> tuple[dict[str, list[int]], dict[str, TopicReader]]:
     """Return by topic which entries of the contract are read from it, and what reads them."""
     needed = [(index, entry.topic, entry.type, entry.selection)
-              for index, entry in enumerate(contract.observations)]
+              for index, entry in enumerate(contract.inputs)]
     if contract.demonstrated == 'topic':
         action = contract.action
         needed.append((COMMAND, action.topic, action.type, compile_action(action)))

@@ -1,6 +1,7 @@
 """The step record: what was seen, asked and done in one control tick, as labelled numbers.
 
 On the wire it is a std_msgs/Float64MultiArray with one `layout.dim` per segment: label and size.
+The segment `reward` is there where the contract's reward is a topic.
 An episode of n actions has n + 1 records; the last carries the final observation and an end
 status, and its action was never executed. Steps alone tell the whole episode, whatever order
 other topics arrive in.
@@ -73,6 +74,7 @@ class Step:
     observation: np.ndarray     # (n,) float64
     requested: np.ndarray       # (m,) float64, what the policy asked for
     executed: np.ndarray        # (m,) float64, what was sent
+    reward: float | None = None     # of a topic, for what led here; None without one in force
 
     def segments(self) -> list[tuple[str, np.ndarray]]:
         """Return (label, values) in wire order."""
@@ -81,6 +83,8 @@ class Step:
                 'mode': (self.mode,), 'policy_version': (self.policy_version,),
                 'success': (self.success,), 'observation': self.observation,
                 'requested': self.requested, 'executed': self.executed}
+        if self.reward is not None:
+            head['reward'] = (self.reward,)
         return [(label, np.asarray(values, np.float64)) for label, values in head.items()]
 
 
@@ -91,6 +95,8 @@ def step_from_message(message, observation_size: int, action_size: int) -> Step:
              'requested': action_size, 'executed': action_size}
     data = np.asarray(message.data, np.float64)
     found = {dim.label: dim.size for dim in message.layout.dim}
+    if 'reward' in found:
+        sizes['reward'] = 1
     if (found != sizes or len(message.layout.dim) != len(sizes)     # a label given twice
             or len(data) != sum(sizes.values()) or len(data) > MAX_VALUES):
         raise BadStep(f'step record has segments {found} and {len(data)} values, '
@@ -110,6 +116,7 @@ def step_from_message(message, observation_size: int, action_size: int) -> Step:
             status=Status(int(parts['status'][0])), source=Source(int(parts['source'][0])),
             mode=Mode(int(parts['mode'][0])), policy_version=int(parts['policy_version'][0]),
             success=bool(parts['success'][0]), observation=parts['observation'],
-            requested=parts['requested'], executed=parts['executed'])
+            requested=parts['requested'], executed=parts['executed'],
+            reward=float(parts['reward'][0]) if 'reward' in parts else None)
     except ValueError as error:
         raise BadStep(f'step record: {error}') from None

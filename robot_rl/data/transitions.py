@@ -45,7 +45,8 @@ def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions
     """Return the transitions between consecutive records of one episode.
 
     A record pairs with the next only when it is of the same episode and the next index, so a gap
-    (a lost record, a recorder that restarted) costs the pair and never joins two times.
+    (a lost record, a recorder that restarted) costs the pair and never joins two times. Where the
+    reward is a topic, that of a transition is what the later record holds.
     """
     steps = list(steps)
     pairs = [(now, after) for now, after in zip(steps, steps[1:])
@@ -58,8 +59,12 @@ def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions
     observation = np.array([now.observation for now, _ in pairs])
     action = np.array([now.executed for now, _ in pairs])
     following = np.array([after.observation for _, after in pairs])
+    published = [after.reward for _, after in pairs]
     try:
-        reward, terminated = contract.judge(observation, action, following)
+        reward, terminated = contract.judge(observation, action, following,
+                                            None if None in published else published)
+    except UserError:
+        raise
     except Exception as error:  # noqa: B902, user code may raise anything
         raise UserError(f'{contract.reward_name}: {type(error).__name__}: {error}') from error
     terminated = terminated | np.array([after.status is Status.TERMINATED for _, after in pairs],

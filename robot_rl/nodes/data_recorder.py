@@ -54,7 +54,7 @@ class DataRecorder(Node):
         self._event = EventPublisher(self)
         self._sim_time = self.get_parameter('use_sim_time').value
         action = self.contract.action
-        inputs = [(entry.topic, entry.type, STREAM) for entry in self.contract.observations]
+        inputs = [(entry.topic, entry.type, STREAM) for entry in self.contract.inputs]
         inputs += [(action.topic, action.type, STREAM), ('steps', STEPS_TYPE, STEPS),
                    ('events', EVENTS_TYPE, EVENTS)]
         topics = [Topic(self.resolve_topic_name(name), kind) for name, kind, _ in inputs]
@@ -68,7 +68,7 @@ class DataRecorder(Node):
         self._topics = [RecordedTopic(
             self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
             self._on_mismatch) for index, (name, kind, qos) in enumerate(inputs)]
-        self._observed = self._topics[:len(self.contract.observations)]
+        self._observed = self._topics[:len(self.contract.inputs)]
         for service, kind, call in (
                 ('~/start_episode', Trigger, lambda request: recorder.start_episode()),
                 ('~/end_episode', SetBool, lambda request: recorder.end_episode(request.data)),

@@ -101,7 +101,7 @@ class PolicyServer(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers; warm up."""
-        for index, entry in enumerate(self.contract.observations):
+        for index, entry in enumerate(self.contract.inputs):
             self.make('subscription', interface_class(entry.type), entry.topic,
                       lambda message, index=index: self._on_observation(index, message), SENSOR)
         for topic in TOPICS:
@@ -120,7 +120,7 @@ class PolicyServer(ManagedNode):
         """Run a tick's arithmetic once, so that the first real one is not slow."""
         observation = np.zeros(len(self.contract.layout))
         action = np.zeros(len(self.contract.action.layout))
-        self.contract.judge(observation, action, observation)
+        self.contract.judge(observation, action, observation, 0.0)
         self.contract.is_success(observation)
         self._casting.random.act(observation, np.random.default_rng(0))
 
@@ -163,7 +163,7 @@ class PolicyServer(ManagedNode):
     def look(self) -> Reading:
         """Return what is observed now; a lockstep world, which waits for actions, is not stale."""
         reading = self._assembler.look(self._now())
-        return replace(reading, stale='') if self.settings.lockstep else reading
+        return replace(reading, stale='', reward_stale='') if self.settings.lockstep else reading
 
     def _watch_out(self) -> None:
         """Stop for what cannot wait until a tick: in lockstep the next one may never come."""

@@ -75,7 +75,7 @@ class Guard:
 
     def _seen(self, reading: Reading) -> Inputs:
         return Inputs(reading.values, self._rest, self._rest, self.signals(), self.stop,
-                      reading.stale)
+                      reading.stale, reward_stale=reading.reward_stale)
 
     def _take(self, role: str, message) -> None:
         stamp = stamp_of(message)

@@ -31,6 +31,7 @@ class Inputs:
     late: int = 0                   # control periods in a row that went by without a tick
     human_acted: bool = False       # a person acted in the last tick
     since_change: float = inf       # s since person and policy last took turns
+    reward_stale: str = ''          # as `stale`, of the topic that gives the reward
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ WORLD = (
     Rule('observation_stale', lambda contract, it: it.stale or None),
     Rule('observation_not_finite', _not_finite),
     Rule('observation_outside', _outside),
+    Rule('reward_stale', lambda contract, it: it.reward_stale or None),     # nothing to learn from
 )
 POLICY = (
     Rule('policy_late', lambda contract, it: _when(

@@ -44,7 +44,8 @@ def run_identity(contract: Contract, settings: TrainSettings) -> dict:
 
 def check_trainable(contract: Contract, settings: TrainSettings,
                     names: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Raise UserError for settings, a model or a gap that cannot work, without training."""
+    """Raise UserError for what cannot work, without training: task, settings, a model, a gap."""
+    contract.in_simulation.check_functions()
     settings.check(contract.episode.horizon, names)
     for gap in dict.fromkeys(settings.gaps):
         Twin(contract, gap)

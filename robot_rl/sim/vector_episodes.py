@@ -65,7 +65,8 @@ class VectorEpisodes:
     """
 
     def __init__(self, twin: VectorTwin, auto_reset: bool = True):
-        """Start an episode in every world."""
+        """Start an episode in every world; raise InvalidFile for a task that is no function."""
+        twin.contract.check_functions()
         self.twin, self.contract, self.auto_reset = twin, twin.contract, auto_reset
         self._gate = Gate(twin.contract)
         self._executed = np.zeros((twin.worlds, len(twin.contract.action.layout)))

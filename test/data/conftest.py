@@ -58,3 +58,10 @@ def start(contract, tmp_path):
     yield begin
     for recording in started:
         recording.recorder.close()
+
+
+@pytest.fixture
+def paid(make_contract):
+    """Return the tiny contract with its reward on a topic."""
+    return make_contract(**{'tiny_task:reward': (
+        '{topic: score, type: std_msgs/msg/Float32, select: [data], max_age: 0.1}')})

@@ -13,8 +13,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
 JOINTS, COMMANDS, EVENTS = '/joint_states', '/commands', '/recorder/events'
+SCORE = '/score'
 TYPES = {JOINTS: 'sensor_msgs/msg/JointState', COMMANDS: 'std_msgs/msg/Float64MultiArray',
-         EVENTS: 'diagnostic_msgs/msg/DiagnosticArray'}
+         EVENTS: 'diagnostic_msgs/msg/DiagnosticArray', SCORE: 'std_msgs/msg/Float32'}
 START = 1_700_000_000_000_000_000       # ns
 PERIOD = 50_000_000                     # ns
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -46,6 +47,10 @@ def command(*values: float) -> bytes:
     layout = cdr.new('std_msgs/msg/MultiArrayLayout', dim=[], data_offset=0)
     return cdr.encode(TYPES[COMMANDS], cdr.new(
         TYPES[COMMANDS], layout=layout, data=np.array(values, float)))
+
+
+def score(value: float, time: int) -> Raw:
+    return Raw(SCORE, cdr.encode(TYPES[SCORE], cdr.new(TYPES[SCORE], data=value)), time)
 
 
 def event(kind: str, time: int) -> Raw:

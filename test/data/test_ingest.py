@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from raw_bags import (command, COMMANDS, episode, event, joint_state, JOINTS, PERIOD, Raw, START,
-                      TYPES, write_mcap)
+from raw_bags import (command, COMMANDS, episode, event, joint_state, JOINTS, PERIOD, Raw, SCORE,
+                      score, START, TYPES, write_mcap)
 from recording import episode_steps, write_episode
 from robot_rl.data.bag import bag_transitions, METADATA_FILE
 from robot_rl.data.ingest import Ingest, IngestSettings, match_topic
-from robot_rl.data.steps import Source, Status
+from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.data.transitions import COLUMNS
 from robot_rl.errors import UserError
 
@@ -263,3 +263,67 @@ def test_reading_stops_when_asked_to(contract, tmp_path):
         write_mcap(tmp_path / name, episode(8))
     ingest = Ingest([tmp_path], contract, stop=lambda: bool(ingest.readings))
     assert len(list(ingest)) == len(ingest.readings) == 1
+
+
+def scored(count: int = 10, late: int = 2_000_000) -> list[Raw]:
+    """Return cycles in which the score i / 8 follows the observation i after `late` ns."""
+    raws = episode(count) + [score(index / 8, START + index * PERIOD + late)
+                             for index in range(count)]
+    return sorted(raws, key=lambda raw: raw.time)
+
+
+def test_the_reward_of_a_topic_is_what_was_newest_when_the_next_observation_was_taken(read, paid):
+    (found,), reading = read(scored(), contract=paid)
+    assert [step.reward for step in found.steps] == [index / 8 for index in range(10)]
+    assert found.transitions.reward.tolist() == [index / 8 for index in range(1, 10)]
+    assert (reading.dropped, reading.refused) == ({}, '')
+
+
+def test_a_reward_that_comes_after_the_tick_counts_for_the_next(read, paid):
+    first = score(-1.0, START - 1)
+    (found,), _ = read([first, *scored(late=PERIOD // 2)], contract=paid)
+    assert found.transitions.reward.tolist() == [index / 8 for index in range(9)]
+
+
+def test_raw_topics_give_the_rewards_that_the_step_records_tell(read, paid, tmp_path):
+    (aligned,), _ = read(scored(), contract=paid)
+    steps = [replace(step, mode=Mode.LEARN) for step in aligned.steps]
+    write_episode(tmp_path / 'ours', steps)
+    recorded, = Ingest([tmp_path / 'ours'], paid)
+    for name in COLUMNS:
+        assert np.array_equal(getattr(recorded.transitions, name),
+                              getattr(aligned.transitions, name)), name
+    assert np.array_equal(bag_transitions(tmp_path / 'ours', paid).reward,
+                          aligned.transitions.reward)
+
+
+def test_a_silent_reward_costs_its_transitions_and_is_told(read, paid):
+    raws = [raw for raw in scored(20) if raw.topic != SCORE
+            or not 5 * PERIOD < raw.time - START < 11 * PERIOD]
+    (found,), reading = read(raws, contract=paid)
+    assert reading.dropped == {'gap: reward over max_age': 1}
+    assert len(found.transitions) < 16 and found.transitions.truncated.sum() == 2
+    ends = np.round(found.transitions.next_observation[:, 0] * 100)
+    assert (np.abs(found.transitions.reward * 8 - ends) <= 2).all()     # 0.1 s is two periods
+
+
+def test_a_reward_that_is_not_finite_is_counted_and_the_last_one_holds(read, paid):
+    raws = [score(float('nan'), raw.time) if raw.topic == SCORE
+            and raw.time == START + 4 * PERIOD + 2_000_000 else raw for raw in scored()]
+    (found,), reading = read(raws, contract=paid)
+    assert found.transitions.reward[2:5].tolist() == [3 / 8, 3 / 8, 5 / 8]
+    assert reading.dropped == {'std_msgs/msg/Float32: data is not finite': 1}
+
+
+def test_a_recording_without_the_reward_topic_is_refused_by_its_name(read, paid):
+    found, reading = read(episode(10), contract=paid)
+    assert not found
+    assert reading.refused.startswith('missing topic /score of type std_msgs/msg/Float32')
+
+
+def test_our_recording_made_under_a_reward_function_is_refused_under_a_topic(paid, tmp_path):
+    write_episode(tmp_path / 'ours', episode_steps(10))
+    ingest = Ingest([tmp_path / 'ours'], paid)
+    assert not list(ingest)
+    assert ingest.readings[0].refused == (
+        'reward topic score: expected what was published, found nothing')

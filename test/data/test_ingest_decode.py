@@ -222,3 +222,11 @@ def test_a_step_that_is_not_finite_is_refused_by_the_short_cut_too(contract):
     decode(step_bytes(make_step(0)))
     with pytest.raises(BadStep, match='observation is not finite'):
         decode(step_bytes(make_step(1, position=float('nan'))))
+
+
+def test_numbers_of_32_bits_are_decoded_in_full():
+    kind = 'std_msgs/msg/Float32'
+    read = TopicReader(kind, [compile_selection(kind, ['data'])])
+    for value in (0.0, 0.5, -3.0, 1e30):
+        stamp, (found,) = read(cdr.encode(kind, cdr.new(kind, data=value)))
+        assert (stamp, list(found)) == (0, [float(np.float32(value))])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from recording import make_step, step_bytes, step_message
@@ -18,6 +20,34 @@ def test_a_step_survives_the_wire_exactly(contract):
     found = decode_step(step_bytes(step), contract)
     for name, value in vars(step).items():
         assert np.array_equal(getattr(found, name), value), name
+
+
+@pytest.mark.parametrize('reward', [-0.125, 0.0])
+def test_a_reward_of_a_topic_is_a_segment_of_its_own(contract, reward):
+    step = replace(make_step(3), reward=reward)
+    assert step.segments()[-1][0] == 'reward'
+    assert decode_step(step_bytes(step), contract).reward == reward
+
+
+def test_a_record_without_a_reward_has_the_segments_of_bags_already_written(contract):
+    assert [label for label, _ in make_step(3).segments()] == [
+        'stamp', 'episode', 'index', 'status', 'source', 'mode', 'policy_version', 'success',
+        'observation', 'requested', 'executed']
+    assert decode_step(step_bytes(make_step(3)), contract).reward is None
+
+
+@pytest.mark.parametrize('reward', [np.nan, np.inf, 1e300])
+def test_a_reward_that_is_not_finite_in_float32_is_refused(reward):
+    with pytest.raises(BadStep, match='reward is not finite in float32'):
+        read(step_message(replace(make_step(0), reward=reward)))
+
+
+def test_a_reward_of_two_numbers_is_refused():
+    message = step_message(replace(make_step(0), reward=1.0))
+    message.layout.dim[-1].size = 2
+    message.data = np.append(message.data, 1.0)
+    with pytest.raises(BadStep, match="'reward': 2"):
+        read(message)
 
 
 @pytest.mark.parametrize('mode', Mode)

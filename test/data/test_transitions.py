@@ -143,3 +143,37 @@ def test_interventions_are_a_persons_stretches_that_nothing_joins(
     assert found.reward.tolist() == numbers and found.human.tolist() == [1] * len(numbers)
     assert (found.truncated.tolist(), found.terminated.tolist()) == (truncated, ended)
     assert {getattr(found, name).dtype for name in COLUMNS} == {np.dtype(np.float32)}
+
+
+def rewarded(*rewards: float | None):
+    """Return the records of an episode that hold these rewards."""
+    return [replace(step, reward=reward) for step, reward in zip(
+        episode_steps(len(rewards) - 1), rewards, strict=True)]
+
+
+def test_the_reward_of_a_topic_is_that_of_the_record_it_led_to(paid):
+    found = derive_transitions(rewarded(9.0, 0.25, 0.5, -1.0), paid)
+    assert found.reward.tolist() == [0.25, 0.5, -1.0]
+    assert found.terminated.tolist() == [0, 0, 0] and found.truncated.tolist() == [0, 0, 1]
+
+
+def test_a_missing_record_takes_only_its_own_rewards_along(paid):
+    steps = rewarded(9.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+    del steps[2]
+    assert derive_transitions(steps, paid).reward.tolist() == [1.0, 4.0, 5.0]
+
+
+def test_a_missing_reward_is_refused_and_never_zero(paid):
+    with pytest.raises(UserError, match='^reward topic score: expected what was published'):
+        derive_transitions(rewarded(0.0, None, 0.5), paid)
+
+
+def test_a_record_that_no_transition_leads_to_needs_no_reward(paid):
+    steps = rewarded(None, 0.5, None)
+    steps[-1] = replace(steps[-1], status=Status.BROKEN)
+    assert derive_transitions(steps, paid).reward.tolist() == [0.5]
+
+
+def test_a_reward_function_wins_over_what_the_records_hold(contract):
+    assert np.array_equal(derive_transitions(rewarded(9.0, 9.0, 9.0), contract).reward,
+                          derive_transitions(episode_steps(2), contract).reward)

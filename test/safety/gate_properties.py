@@ -89,6 +89,7 @@ WRONG = {       # in the order of precedence
     'observation_not_finite': lambda draw, it: _see(it, draw(st.sampled_from([0, 2, 3, 5])),
                                                     draw(broken)),
     'observation_outside': _beyond,
+    'reward_stale': lambda draw, it: replace(it, reward_stale='reward is old'),
     'policy_late': lambda draw, it: replace(it, late=draw(st.integers(LATE, 10_000))),
     'action_shape': lambda draw, it: _asks(it, np.zeros(draw(
         st.sampled_from([(), (1,), (3,), (1, 2), (2, 1)])))),

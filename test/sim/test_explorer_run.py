@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile, UserError
+from robot_rl.fields import compile_selection
+from robot_rl.inputs import Observation
 from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.sim.explorer_run import check_trainable, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
@@ -81,3 +83,13 @@ def test_a_folder_says_what_run_it_holds(tmp_path):
     write_request(tmp_path, Request('training', '', run_identity(REACH, SETTINGS)))
     run = json.loads((tmp_path / REQUEST).read_text())['run']
     assert (run['task'], run['steps'], run['gaps'][0]['name']) == ('reach', 162_000, 'none')
+
+
+def test_a_reward_topic_is_refused_before_a_training_and_a_reward_of_the_simulation_is_not():
+    asked = {'reward': None, 'reward_name': 'reward topic score', 'reward_topic': Observation(
+        'reward', 'score', 'std_msgs/msg/Float64', 0.5, compile_selection(
+            'std_msgs/msg/Float64', ['data']))}
+    with pytest.raises(InvalidFile, match='simulation.reward: expected module:function'):
+        check_trainable(replace(REACH, **asked), SETTINGS)
+    assert run_identity(replace(REACH, **asked), SETTINGS)['reward'] == 'reward topic score'
+    check_trainable(replace(PUSH, **asked), SETTINGS)       # it has a reward of its own

@@ -9,7 +9,7 @@ import pytest
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import COLUMNS, derive_transitions
-from robot_rl.errors import UserError
+from robot_rl.errors import InvalidFile, UserError
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.twin import Twin
@@ -155,3 +155,9 @@ def test_actions_that_are_not_finite_numbers_for_every_world_are_refused(request
 def test_a_reward_that_fails_is_the_users_error(reward, expected):
     with pytest.raises(UserError, match=f'robot_rl.tasks.reach:shaped_reward: .*{expected}'):
         episodes(replace(REACH, reward=reward)).step(np.zeros((2, 2)))
+
+
+def test_a_task_that_is_no_function_is_refused_before_the_first_step():
+    contract = replace(REACH, reward=None, reward_name='reward topic score', success=None)
+    with pytest.raises(InvalidFile, match=r'simulation\.reward: .* found .*reward topic score'):
+        episodes(contract)
