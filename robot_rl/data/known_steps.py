@@ -14,7 +14,7 @@ from robot_rl.data.bag import DISCARDED, find_bags, read_bag
 from robot_rl.errors import UserError
 
 KEPT = 1000             # steps that the stream keeps (STEPS in robot_rl.ros.qos)
-MOST = 4 * KEPT         # to remember
+MOST = 2 * KEPT         # to remember
 JOINING = 5.0           # s, in which a recorder that starts gets what was kept
 
 
