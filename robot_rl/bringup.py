@@ -35,8 +35,10 @@ REMAPPINGS = {
     'policy_server': (('labels', 'data_recorder/events'),      # a human's verdict on an episode
                       ('discard_episode', 'data_recorder/discard_episode'),     # by a button
                       ('stopped', 'safety_stop/stopped')),
-    'data_recorder': (('steps', 'policy_server/steps'), ('events', 'policy_server/events')),
-    'sac_learner': (('republish', 'data_recorder/republish'),),
+    'data_recorder': (('steps', 'policy_server/steps'), ('events', 'policy_server/events'),
+                      ('safety_events', 'safety_stop/events')),
+    'sac_learner': (('republish', 'data_recorder/republish'),
+                    ('recorder_status', 'data_recorder/status')),
     'sim_bridge': (('/tf', 'tf'), ('/tf_static', 'tf_static')),     # one tree per namespace
     'demo_ingest': (),
 }
@@ -58,8 +60,8 @@ class NodeSpec:
 
 def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '',
           run_dir: str = '', use_sim_time: bool | None = None, seed: int | None = None,
-          autostart: bool = True, overrides: dict[str, dict] | None = None
-          ) -> tuple[NodeSpec, ...]:
+          autostart: bool = True, overrides: dict[str, dict] | None = None,
+          nodes: tuple[str, ...] = ()) -> tuple[NodeSpec, ...]:
     """Return the nodes of `sim`, `robot` or `ingest`, in the order in which to start them.
 
     params_file   YAML for all nodes; empty is the shipped config/robot_rl.yaml
@@ -67,20 +69,24 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
     use_sim_time  None is true in `sim` and left to the parameter file elsewhere
     seed          None leaves it to the parameter file
     overrides     {node: {parameter: value}}
+    nodes         those of this host, where others run elsewhere; empty: all
 
     Raises UserError for an unknown kind or node and InvalidFile for a missing parameter file.
     """
     if kind not in KINDS:
         raise UserError(f'graph: expected one of {", ".join(KINDS)}, found {kind!r}')
     overrides = overrides or {}
-    for name in overrides:
-        if name not in KINDS[kind]:
-            raise UserError(f'overrides: expected nodes of {kind} ({", ".join(KINDS[kind])}), '
-                            f'found {name!r}')
+    for argument, names in (('overrides', overrides), ('nodes', nodes)):
+        for name in names:
+            if name not in KINDS[kind]:
+                raise UserError(f'{argument}: expected nodes of {kind} '
+                                f'({", ".join(KINDS[kind])}), found {name!r}')
     file = _parameters_file(params_file)
     sim_time = kind == 'sim' if use_sim_time is None else use_sim_time
     specs = []
     for name in KINDS[kind]:
+        if nodes and name not in nodes:
+            continue
         parameters = {'contract': _absolute(contract)}
         if name == 'sim_bridge':
             parameters['twin'] = kind == 'sim'
@@ -103,7 +109,7 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
 
 def command(spec: NodeSpec, log_level: str = '') -> list[str]:
     """Return the argv that starts a node as a process of this interpreter."""
-    argv = [sys.executable, '-m', f'robot_rl.nodes.{spec.executable}', '--ros-args',
+    argv = [sys.executable, '-P', '-m', f'robot_rl.nodes.{spec.executable}', '--ros-args',
             '-r', f'__node:={spec.name}']
     if spec.namespace:
         argv += ['-r', f'__ns:=/{spec.namespace}']

@@ -167,7 +167,7 @@ def child_command(contract: Path, folder: Path, settings: FitSettings,
     """Return the argv of a process that fits in a folder and ends with its parent."""
     options = {'contract': contract, 'run_dir': folder, 'threads': settings.threads}
     options |= vars(settings.ingest) | vars(settings.fit)
-    return [sys.executable, '-m', 'robot_rl.fit_demonstrator', '--with-parent',
+    return [sys.executable, '-P', '-m', 'robot_rl.fit_demonstrator', '--with-parent',
             *(f'--{name.replace("_", "-")}={value}' for name, value in options.items()),
             *(f'--bag={path.absolute()}' for path in bags)]
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+import subprocess
 import sys
 
 import pytest
@@ -88,6 +89,18 @@ def test_overrides_win_over_arguments():
     assert specs['sac_learner'].parameters['seed'] == 5
 
 
+def test_a_host_starts_the_nodes_that_are_its_own_in_their_order():
+    robot = graph('robot', contract='puck_push', nodes=('data_recorder', 'safety_stop'))
+    assert [spec.name for spec in robot] == ['safety_stop', 'data_recorder']
+    everything = named(graph('robot', contract='puck_push'))
+    assert list(robot) == [everything['safety_stop'], everything['data_recorder']]
+
+
+def test_a_host_cannot_start_a_node_that_the_graph_does_not_have():
+    with pytest.raises(UserError, match="nodes: expected nodes of robot .*, found 'learner'"):
+        graph('robot', contract='puck_push', nodes=('sac_learner', 'learner'))
+
+
 def test_an_override_of_a_node_that_does_not_run_is_refused():
     with pytest.raises(UserError, match='ingest.*demo_ingest.*sim_bridge'):
         graph('ingest', contract='puck_push', overrides={'sim_bridge': {}})
@@ -122,9 +135,10 @@ def test_all_joined_names_are_relative_so_that_a_namespace_moves_them():
 def test_command_of_a_node():
     spec = named(graph('sim', contract='puck_push', namespace='/cell/'))['data_recorder']
     assert command(spec, log_level='warn') == [
-        sys.executable, '-m', 'robot_rl.nodes.data_recorder', '--ros-args',
+        sys.executable, '-P', '-m', 'robot_rl.nodes.data_recorder', '--ros-args',
         '-r', '__node:=data_recorder', '-r', '__ns:=/cell',
         '-r', 'steps:=policy_server/steps', '-r', 'events:=policy_server/events',
+        '-r', 'safety_events:=safety_stop/events',
         '--params-file', str(ROOT / 'config/robot_rl.yaml'),
         '-p', 'contract:="puck_push"', '-p', 'use_sim_time:=true', '--log-level', 'warn']
 
@@ -199,3 +213,11 @@ def test_the_shipped_parameters_are_those_that_the_node_declares_at_their_defaul
 
 def test_policy_server_and_simulator_agree_on_lockstep():
     assert shipped('policy_server')['lockstep'] == shipped('sim_bridge')['lockstep']
+
+
+def test_no_module_of_the_working_directory_shadows_a_library_of_a_node(tmp_path):
+    (tmp_path / 'numpy.py').write_text('raise SystemExit("shadowed")')
+    spec = named(graph('sim', contract='no such contract'))['policy_server']
+    result = subprocess.run(command(spec), cwd=tmp_path, capture_output=True, text=True,
+                            timeout=60.0)
+    assert result.returncode == 2 and 'no such contract' in result.stderr

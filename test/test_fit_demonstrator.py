@@ -232,7 +232,7 @@ def test_the_child_is_told_every_setting_exactly(tmp_path):
                            replace(SMALL.fit, alpha=1e-7, spread='constant', folds=2), 5)
     for wanted in (settings, FitSettings()):
         command = child_command(REACH.file, Path('a run'), wanted, [Path('/a b'), Path('/-c')])
-        options = parse(command[3:])
+        options = parse(command[command.index('--with-parent'):])
         assert settings_of(options) == wanted
         assert (options.contract, options.run_dir) == (str(REACH.file), Path('a run'))
         assert options.with_parent and options.bag == [Path('/a b'), Path('/-c')]

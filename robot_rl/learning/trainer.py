@@ -62,10 +62,10 @@ class Progress:
 class Trainer:
     """Runs a learner in a thread.
 
-    `receive` takes an episode's bytes, `receive_explorers` what the simulator trained,
-    `receive_sim_optimal` and `receive_demonstrator` what to start from, `train` switches training,
-    `save` asks for a checkpoint. `on_actor(bytes)`, `on_note(text)` and `on_event(kind, values)`
-    are called from the thread.
+    `receive` takes an episode's bytes, `expect` how many there are, `receive_explorers` what the
+    simulator trained, `receive_sim_optimal` and `receive_demonstrator` what to start from, `train`
+    switches training, `save` asks for a checkpoint. `on_actor(bytes)`, `on_note(text)` and
+    `on_event(kind, values)` are called from the thread.
 
     Where `deterministic`, an episode is learned from in the recorder's order, once every one
     before it is here and has had its updates: what an update draws from then depends on its number
@@ -104,6 +104,13 @@ class Trainer:
     def receive(self, data: bytes) -> None:
         """Queue an episode; called from any thread."""
         self._put(self._take_episode, data)
+
+    def expect(self, session: str, total: int) -> None:
+        """Queue how many episodes of a session the recorder has sent; called from any thread.
+
+        It tells of those that were lost where none comes after them.
+        """
+        self._put(lambda _: self._note(session, total), b'')
 
     def receive_explorers(self, data: bytes) -> None:
         """Queue the explorers, for what they cover in the simulator; called from any thread."""
@@ -197,10 +204,7 @@ class Trainer:
             self._refused.add(hashlib.sha256(data).digest())
             self._on_note(f'episode refused: {error}')
             return
-        if episode.session != self._session:
-            self._session, self._total = episode.session, 0
-            self._here = sum(key.startswith(f'{self._session}/') for key in self._received)
-        self._total = max(self._total, episode.total)
+        self._note(episode.session, episode.total)
         key = f'{episode.session}/{episode.name}'
         if key in self._received:
             return
@@ -216,6 +220,12 @@ class Trainer:
                           key=lambda held: held.sequence)
         else:
             self._add(episode)
+
+    def _note(self, session: str, total: int) -> None:
+        if session != self._session:
+            self._session, self._total = session, 0
+            self._here = sum(key.startswith(f'{session}/') for key in self._received)
+        self._total = max(self._total, total)
 
     def _add(self, episode: EpisodeRecord) -> None:
         self._learner.add(f'{episode.session}/{episode.name}', episode.transitions, episode.stamp,

@@ -53,13 +53,17 @@ class DataRecorder(Node):
         self._transitions = self.create_publisher(UInt8MultiArray, 'transitions', STREAM)
         self._event = EventPublisher(self)
         self._sim_time = self.get_parameter('use_sim_time').value
-        action = self.contract.action
-        inputs = [(entry.topic, entry.type, STREAM) for entry in self.contract.inputs]
-        inputs += [(action.topic, action.type, STREAM), ('steps', STEPS_TYPE, STEPS),
-                   ('events', EVENTS_TYPE, EVENTS)]
-        topics = [Topic(self.resolve_topic_name(name), kind) for name, kind, _ in inputs]
+        action, seen = self.contract.action, self.contract.inputs
+        inputs = [(entry.topic, entry.type, STREAM) for entry in (
+            *seen, action, *self.contract.safety.people)]
+        inputs += [('steps', STEPS_TYPE, STEPS), ('events', EVENTS_TYPE, EVENTS),
+                   ('safety_events', EVENTS_TYPE, EVENTS)]
+        topics = {}     # each once: a Joy may be handle and controls
+        for entry in inputs:
+            topics.setdefault(self.resolve_topic_name(entry[0]), entry)
         self._recorder = EpisodeRecorder(
-            Path(settings.bag_root), self.contract, topics,
+            Path(settings.bag_root), self.contract,
+            [Topic(name, kind) for name, (_, kind, _) in topics.items()],
             RecorderSettings(settings.flush_period, settings.fsync_period, settings.queue_bytes,
                              settings.min_free_bytes),
             steps_topic=self.resolve_topic_name('steps'), on_episode=self._on_episode,
@@ -67,8 +71,9 @@ class DataRecorder(Node):
         recorder = self._recorder
         self._topics = [RecordedTopic(
             self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
-            self._on_mismatch) for index, (name, kind, qos) in enumerate(inputs)]
-        self._observed = self._topics[:len(self.contract.inputs)]
+            self._on_mismatch) for index, (name, kind, qos) in enumerate(topics.values())]
+        observed = {self.resolve_topic_name(entry.topic) for entry in seen}
+        self._observed = [topic for topic in self._topics if topic.name in observed]
         for service, kind, call in (
                 ('~/start_episode', Trigger, lambda request: recorder.start_episode()),
                 ('~/end_episode', SetBool, lambda request: recorder.end_episode(request.data)),

@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 import sys
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from robot_rl.catch_up import CatchUp
 from robot_rl.contract import load_contract
 from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
@@ -17,7 +19,7 @@ from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig, SIM_
 from robot_rl.learning.methods import METHODS
 from robot_rl.learning.sac import SacConfig
 from robot_rl.learning.trainer import Trainer, TrainerSettings
-from robot_rl.ros.codecs import bytes_message
+from robot_rl.ros.codecs import bytes_message, status_values
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
@@ -26,7 +28,7 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 import torch
 
-ASK_AGAIN = 5.0     # s between requests for episodes that are missing
+ASK_AGAIN = 5.0     # s between looks for episodes that are missing
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ class SacLearner(Node):
         self._trainer.train(settings.autotrain)
         self._trainer.start()
         self._republish = self.create_client(Trigger, 'republish')
-        self._asked_at_start = False
+        self._catch_up = CatchUp(ASK_AGAIN)
         self._hand_on('transitions', self._trainer.receive, STREAM)
+        self.create_subscription(DiagnosticArray, 'recorder_status', self._on_recorder, LATCHED)
         self._hand_on('explorers', self._trainer.receive_explorers, LATCHED)
         self._hand_on(SIM_OPTIMAL, self._trainer.receive_sim_optimal, LATCHED)
         self._hand_on(DEMONSTRATOR, self._trainer.receive_demonstrator, LATCHED)
@@ -148,10 +151,18 @@ class SacLearner(Node):
             self._republish.call_async(Trigger.Request())
 
     def _ask_for_missing(self) -> None:
-        if self._trainer.progress.missing and self._republish.service_is_ready():
-            self.get_logger().warning(f'{self._trainer.progress.missing} episodes are missing, '
-                                      'asking the recorder to send all again')
+        progress = self._trainer.progress
+        if self._republish.service_is_ready() and self._catch_up.look(
+                progress.missing, progress.episodes_received):
+            self.get_logger().warning(f'{progress.missing} episodes are missing, asking the '
+                                      'recorder to send all again')
             self._republish.call_async(Trigger.Request())
+
+    def _on_recorder(self, message: DiagnosticArray) -> None:
+        for _, _, values in status_values(message):
+            session, total = values.get('session', ''), values.get('published', '')
+            if session and total.isdecimal():
+                self._trainer.expect(session, int(total))
 
     def _on_train(self, request, response):
         response.success = self._trainer.alive

@@ -49,6 +49,9 @@ def _arguments(kind: str) -> list[DeclareLaunchArgument]:
     return [
         *arguments,
         DeclareLaunchArgument(
+            'nodes', default_value='',
+            description='what runs on this host, such as policy_server,data_recorder; empty: all'),
+        DeclareLaunchArgument(
             'autostart', default_value='true', choices=BOOLEAN,
             description='configure and activate the policy server at start'),
         DeclareLaunchArgument(
@@ -69,7 +72,8 @@ def _nodes(context: LaunchContext, kind: str) -> list:
     specs = graph(kind, contract=text('contract'), params_file=text('params_file'),
                   namespace=text('namespace'), run_dir=text('run_dir'),
                   use_sim_time=flag('use_sim_time'), autostart=flag('autostart'),
-                  seed=int(seed) if seed else None)
+                  seed=int(seed) if seed else None,
+                  nodes=tuple(name.strip() for name in text('nodes').split(',') if name.strip()))
     names = ', '.join(spec.name for spec in specs)
     return [LogInfo(msg=f'robot_rl: {kind} graph: {names}'),
             *(_node(spec, text('log_level'), flag('respawn')) for spec in specs)]

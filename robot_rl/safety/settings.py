@@ -45,6 +45,11 @@ class Safety:
     intervention: Intervention | None = None
     policy_late: int = POLICY_LATE          # control periods in a row without a tick
 
+    @property
+    def people(self) -> tuple[Switch | Intervention, ...]:
+        """Whose topics say what people want."""
+        return tuple(entry for entry in (self.e_stop, self.dead_man, self.intervention) if entry)
+
 
 def read_safety(section: Section, observed: list[str], actions: tuple[str, ...]) -> Safety:
     """Return the section; problems are recorded in it.

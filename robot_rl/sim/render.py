@@ -82,7 +82,7 @@ def _draw_in_child(recording: Path, path: Path, backend: str) -> str:
     environment = {**os.environ, 'MUJOCO_GL': backend, 'PYTHONPATH': os.pathsep.join(sys.path)}
     try:
         child = subprocess.run(
-            [sys.executable, '-m', 'robot_rl.sim.render', str(recording), str(path)],
+            [sys.executable, '-P', '-m', 'robot_rl.sim.render', str(recording), str(path)],
             env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)

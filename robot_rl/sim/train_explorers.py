@@ -283,7 +283,7 @@ def child_command(contract: Path, folder: Path, settings: TrainSettings,
     for names, source in ((BUDGET, settings), (DIVERSITY, settings.diversity),
                           (SAC, settings.sac)):
         options |= {name: getattr(source, name) for name in names}
-    return [sys.executable, '-m', 'robot_rl.sim.train_explorers', '--with-parent',
+    return [sys.executable, '-P', '-m', 'robot_rl.sim.train_explorers', '--with-parent',
             *(f'--{name.replace("_", "-")}={value}' for name, value in options.items()),
             *(f'--gap={text}' for text in gaps)]
 

@@ -33,7 +33,7 @@ class Bench:
         self.name = kind.__module__.rpartition('.')[2]
         joined = REMAPPINGS[self.name] if remappings is None else remappings
         spec = NodeSpec(self.name, self.name, '', parameters, joined, '')
-        rclpy.init(args=command(spec)[3:], signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=command(spec), signal_handler_options=SignalHandlerOptions.NO)
         with contextlib.ExitStack() as stack:
             stack.callback(rclpy.try_shutdown)
             self.probe = Node('probe', use_global_arguments=False)

@@ -22,10 +22,11 @@ QUICK = Patience(first_delay=0.1)       # a killed node comes back at once
 
 
 class Graph:
-    """The nodes of kind `sim`; `overrides` as in bringup.py."""
+    """The nodes of kind `sim`; `overrides` as in bringup.py, `prefixes` begin the argv of some."""
 
     def __init__(self, folder: Path, overrides: dict[str, dict], contract: str = 'reach',
-                 lockstep: bool = True, seed: int = 0):
+                 lockstep: bool = True, seed: int = 0,
+                 prefixes: dict[str, list[str]] | None = None):
         self.folder, self.bags = folder, folder / 'bags'
         self.contract = load_contract(contract)
         self.ends: list[dict[str, str]] = []        # of episodes, as the policy server tells them
@@ -40,9 +41,10 @@ class Graph:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             stack.callback(rclpy.try_shutdown)
             self.operator = Operator(self._on_event)
-            stack.callback(self.operator.close)
+            stack.callback(lambda: self.operator.close())
             self.supervisor = stack.enter_context(Supervisor(
-                {spec.name: command(spec) for spec in specs}, folder / 'logs', respawn=True,
+                {spec.name: [*(prefixes or {}).get(spec.name, []), *command(spec)]
+                 for spec in specs}, folder / 'logs', respawn=True,
                 on_exit=self.exits.append, patience=QUICK))
             self.until(lambda: len(self.operator.status) == len(specs)
                        and self.operator.actor and self.says('policy_server', 'idle'))

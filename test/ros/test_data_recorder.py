@@ -20,10 +20,10 @@ from robot_rl.data.transitions import COLUMNS
 from robot_rl.errors import UserError
 from robot_rl.nodes.data_recorder import DataRecorder
 from robot_rl.ros.codecs import step_message
-from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED, SENSOR, STEPS, STREAM
+from robot_rl.ros.qos import COMMAND, DRIVER, EVENTS, LATCHED, SENSOR, STEPS, STREAM
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool, Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import SetBool, Trigger
 
 
@@ -280,7 +280,9 @@ def test_a_publisher_of_events_that_keeps_none_is_recorded_too(watched):
     assert watched.bench.event('qos_mismatch')['policy'] == 'DURABILITY'
     watched.bench.until(events.get_subscription_count)
     events.publish(DiagnosticArray())
-    watched.bench.until(lambda: watched.bench.node._topics[-1].seen)
+    events, = (topic for topic in watched.bench.node._topics
+               if topic.name == '/policy_server/events')
+    watched.bench.until(lambda: events.seen)
 
 
 def test_messages_that_the_middleware_lost_are_counted_by_topic(watched):
@@ -318,3 +320,32 @@ def test_closing_completes_the_open_bag(recorder):
     [bag] = find_bags(recorder.root)
     info = read_info(bag)
     assert (info.complete, info.custom_data['outcome']) == (True, 'incomplete')
+
+
+PEOPLE = """safety:
+  e_stop: {topic: e_stop, type: std_msgs/msg/Bool, timeout: 1.0}
+  dead_man: {topic: joy, type: sensor_msgs/msg/Joy, timeout: 1.0, button: 4}
+  intervention: {topic: joy, type: sensor_msgs/msg/Joy, timeout: 1.0, axes: [0, 1], enable: 5}
+"""
+
+
+def test_what_people_say_is_recorded_and_a_joy_of_two_roles_once(start, make_contract, tmp_path):
+    contract = make_contract(**{'episode:\n': PEOPLE + 'episode:\n'})
+    root = tmp_path / 'bags'
+    listener = Listener(start(DataRecorder, contract=str(contract.file), bag_root=str(root)),
+                        contract, root)
+    bench, steps = listener.bench, make_steps(contract, 1)
+    e_stop = bench.publisher(Bool, 'e_stop', DRIVER)
+    joy = bench.publisher(Joy, 'joy', DRIVER)
+    stops = bench.publisher(DiagnosticArray, 'safety_stop/events', EVENTS)
+    listener.send(steps[:2])
+    bench.event('start')
+    e_stop.publish(Bool(data=True))
+    joy.publish(Joy(buttons=[0] * 6))
+    stops.publish(DiagnosticArray())
+    bench.until(lambda: bench.node._recorder.stats()['written'] == 5)
+    listener.send(steps[2:])
+    bench.event('saved')
+    [bag] = find_bags(root)
+    counts = {topic: info.count for topic, info in read_info(bag).topics.items()}
+    assert (counts['/e_stop'], counts['/joy'], counts['/safety_stop/events']) == (1, 1, 1)

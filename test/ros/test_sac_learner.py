@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 import time
 
-from diagnostic_msgs.msg import DiagnosticStatus
-from episodes import make_record, make_steps
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from episodes import make_record, make_steps, SESSION
 from geometry_msgs.msg import PointStamped
 from made_policies import demonstrator, explorers
 import numpy as np
@@ -28,7 +28,7 @@ from robot_rl.learning.policy import decode_explorers, decode_policy
 from robot_rl.learning.sac import SacConfig
 from robot_rl.nodes import sac_learner
 from robot_rl.nodes.sac_learner import SacLearner
-from robot_rl.ros.codecs import bytes_message, step_message
+from robot_rl.ros.codecs import bytes_message, status_message, step_message
 from robot_rl.ros.qos import LATCHED, STREAM
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header, UInt8MultiArray
@@ -58,6 +58,12 @@ class Recorder:
 
     def send(self, record) -> None:
         self.transitions.publish(bytes_message(encode_episode(record, self.contract)))
+
+    def say(self, **values) -> None:
+        """Publish a status, as the recorder does once a second."""
+        self.status = self.bench.probe.create_publisher(
+            DiagnosticArray, 'data_recorder/status', LATCHED)
+        self.status.publish(status_message(Time(), 'data_recorder: status', 'well', values))
 
     def latch(self, topic: str, data: bytes):
         """Publish an artifact as sim_bridge does: latched, whoever listens."""
@@ -371,6 +377,36 @@ def test_a_gap_in_the_totals_makes_it_ask_for_all_again(learn):
     recorder.send(recorder.sent[2])
     recorder.until(episodes_received=3, missing=0, transitions_received=18)
     assert recorder.asked >= 2
+
+
+def test_a_gap_that_no_episode_tells_of_is_in_the_words_of_the_recorder(learn):
+    recorder = learn()
+    recorder.bench.until(lambda: recorder.asked == 1)
+    recorder.sent = [make_record(recorder.contract, number, 3) for number in (1, 2, 3)]
+    recorder.say(session=SESSION, published=3)
+    recorder.until(episodes_received=3, missing=0, transitions_received=18)
+    assert recorder.asked >= 2
+
+
+@pytest.mark.parametrize('words', [{}, {'session': SESSION}, {'session': '', 'published': 3},
+                                   {'session': SESSION, 'published': 'x'}], ids=str)
+def test_a_recorder_that_does_not_say_how_many_is_not_asked(learn, words):
+    recorder = learn()
+    recorder.bench.until(lambda: recorder.asked == 1)
+    recorder.say(**words)
+    recorder.send(make_record(recorder.contract, 1, 1))
+    recorder.until(episodes_received=1, missing=0)
+    assert recorder.asked == 1
+
+
+def test_what_was_sent_twice_is_in_the_buffer_once(learn):
+    recorder = learn([(number, 3) for number in (1, 2, 3)])
+    recorder.until(episodes_received=3)
+    for record in recorder.sent * 2:
+        recorder.send(record)
+    recorder.send(make_record(recorder.contract, 4, 4))         # comes after all of these
+    recorder.until(episodes_received=4, transitions_received=24, transitions_trained_on=24)
+    assert len(recorder.bench.node._trainer._learner.sources['online']) == 24
 
 
 def test_a_gap_that_nobody_fills_shows_in_the_status(learn):
