@@ -8,6 +8,7 @@ from robot_rl.fields import ACTION_TYPES, TWIST_AXES
 from robot_rl.schema import MISSING, Section
 
 BOOL, JOY = 'std_msgs/msg/Bool', 'sensor_msgs/msg/Joy'
+JOINT_STATE, JOINT_FIELDS = 'sensor_msgs/msg/JointState', ('position', 'velocity', 'effort')
 BUTTONS = ('success', 'failure', 'discard', 'start')
 POLICY_LATE = 3
 
@@ -33,6 +34,8 @@ class Intervention:
     axes: tuple[int, ...] = ()      # of a Joy, one for each action, -1 to 1
     enable: int = 0                 # button of a Joy: the person acts while it is held
     buttons: dict[str, int] = field(default_factory=dict)   # of BUTTONS -> button of a Joy
+    scale: tuple[float, ...] = ()   # of each axis, -1 turns it around; empty: 1
+    joints: str = ''                # of JOINT_FIELDS, what a leader's joints command
 
 
 @dataclass(frozen=True)
@@ -92,18 +95,21 @@ def _switch(section: Section, types: tuple[str, ...]) -> Switch:
 
 def _intervention(section: Section, actions: tuple[str, ...]) -> Intervention:
     topic = section.ros_name('topic')
-    kind = section.text('type', choices=(*ACTION_TYPES, JOY))
+    kind = section.text('type', choices=(*ACTION_TYPES, JOY, JOINT_STATE))
     timeout = section.number('timeout', above=0.0)
     blend = section.number('blend', default=0.0, least=0.0)
-    axes, enable, buttons = (), 0, {}
+    axes, enable, buttons, scale, joints = (), 0, {}, (), ''
     if kind == JOY:
         axes, enable = _axes(section, len(actions)), section.integer('enable')
         buttons = _buttons(section.section('buttons', required=False))
+        scale = section.numbers('scale', len(actions), default=())
+    if kind == JOINT_STATE:
+        joints = section.text('joints', choices=JOINT_FIELDS)
     if kind == 'geometry_msgs/msg/TwistStamped' and not set(actions) <= set(TWIST_AXES):
         section.problem('type', 'a type that can hold actions named ' + ', '.join(actions), kind,
                         'actions of a twist are named among ' + ', '.join(TWIST_AXES))
     section.refuse_unknown()
-    return Intervention(topic, kind, timeout, blend, axes, enable, buttons)
+    return Intervention(topic, kind, timeout, blend, axes, enable, buttons, scale, joints)
 
 
 def _axes(section: Section, count: int) -> tuple[int, ...]:

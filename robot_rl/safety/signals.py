@@ -13,9 +13,9 @@ import numpy as np
 
 from robot_rl.contract import Contract
 from robot_rl.data.align_action import compile_action
-from robot_rl.fields import BadMessage
+from robot_rl.fields import BadMessage, compile_selection
 from robot_rl.observation import MAX_AHEAD
-from robot_rl.safety.settings import Intervention, JOY, Switch
+from robot_rl.safety.settings import Intervention, JOINT_STATE, JOY, Switch
 
 ROLES = ('e_stop', 'dead_man', 'intervention')
 
@@ -100,9 +100,10 @@ def _reader(contract: Contract, setting: Switch | Intervention) -> Callable:
                         else message.data), {}
     elif setting.type == JOY:
         rest = np.clip(0.0, action.low, action.high)    # where the stick stands in the middle
+        scales = setting.scale or (1.0,) * len(setting.axes)
 
         def read(message):
-            axes = [message.axes[axis] for axis in setting.axes]
+            axes = [scale * message.axes[axis] for axis, scale in zip(setting.axes, scales)]
             if not all(map(isfinite, axes)):
                 raise BadMessage(f'{setting.topic}: axes are not finite')
             buttons = {name: message.buttons[index] for name, index in setting.buttons.items()}
@@ -111,7 +112,9 @@ def _reader(contract: Contract, setting: Switch | Intervention) -> Callable:
             return np.array([np.interp(axis, (-1.0, 0.0, 1.0), ends)
                              for axis, *ends in zip(axes, action.low, rest, action.high)]), buttons
     else:
-        sent = compile_action(replace(action, type=setting.type))
+        sent = (compile_selection(JOINT_STATE, {setting.joints: list(action.layout.names)})
+                if setting.type == JOINT_STATE
+                else compile_action(replace(action, type=setting.type)))
 
         def read(message):
             return sent.read(message), {}

@@ -79,7 +79,18 @@ def test_a_leader_needs_neither_axes_nor_buttons(load):
     assert found.intervention.blend == 0.0 and not found.intervention.buttons
 
 
+def test_a_stick_may_be_turned_around_and_a_leader_may_be_an_arm(load):
+    turned = {**yaml.safe_load(WHOLE)['intervention'], 'scale': [1, -1.0]}
+    assert load({'intervention': turned}).safety.intervention.scale == (1.0, -1.0)
+    arm = {'topic': 'leader', 'timeout': 0.2, 'type': 'sensor_msgs/msg/JointState',
+           'joints': 'velocity'}
+    assert load({'intervention': arm}).safety.intervention.joints == 'velocity'
+
+
 @pytest.mark.parametrize(('key', 'value', 'where', 'expected'), [
+    ('intervention/scale', [1.0], 'intervention.scale', 'a list of 2 numbers'),
+    ('intervention/joints', 'position', 'intervention.joints', 'a known key'),
+    ('intervention/type', 'sensor_msgs/msg/JointState', 'intervention.joints', 'text'),
     ('workspace', [0, 1], 'workspace', 'a known key'),
     ('limits/tip.point.z', [0, 1], 'limits.tip.point.z', 'a name of the observation vector'),
     ('limits/tip.point.x', [0.5, 0.5], 'limits.tip.point.x', 'the lower limit first'),
@@ -114,12 +125,14 @@ def test_a_key_that_is_almost_right_is_suggested(problems):
         'did you mean success?')
 
 
-def test_the_section_that_is_commented_out_in_a_shipped_contract_is_right(tmp_path):
+def test_what_is_commented_out_in_a_shipped_contract_is_right(tmp_path):
     text = contract_path('puck_push').read_text()
     path = tmp_path / 'contract.yaml'
-    path.write_text(re.sub(r'^# (safety:|  )', r'\1', text, flags=re.MULTILINE))
+    text = re.sub(r'^reward: .*\n', '', text, flags=re.MULTILINE)
+    path.write_text(re.sub(r'^# (safety:|reward:|  )', r'\1', text, flags=re.MULTILINE))
     found = load_contract(path)
     safety = found.safety
     assert len(safety.limits) == 2 and safety.e_stop and safety.dead_man
     assert safety.intervention.buttons.keys() == {'success', 'failure', 'discard', 'start'}
+    assert safety.intervention.scale == (1.0, 1.0, -1.0) and found.reward_topic
     assert found.hash == load_contract('puck_push').hash

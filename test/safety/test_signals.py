@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
-from robot_rl.safety.settings import BOOL, Intervention, JOY, Safety, Switch
+from robot_rl.safety.settings import BOOL, Intervention, JOINT_STATE, JOY, Safety, Switch
 from robot_rl.safety.signals import Panel, Signals
 
 REACH = load_contract('reach')
@@ -77,6 +77,31 @@ def test_a_stick_reaches_the_limits_and_rests_at_zero_or_next_to_it(axes, expect
     found = panel(intervention=STICK)
     found.take('intervention', joy(axes), 1.0, 0.0)
     assert found.signals(1.0).request == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(('axes', 'expected'), [
+    ((1.0, 1.0), [-1.0, 0.8]), ((0.0, -1.0), [1.0, 0.2]), ((9.0, 9.0), [-2.0, 0.8])])
+def test_a_stick_that_is_turned_around_and_scaled(axes, expected):
+    found = panel(intervention=replace(STICK, scale=(-0.5 if axes[0] == 1.0 else -1.0, 1.0),
+                                       axes=(1, 0)))
+    found.take('intervention', joy((axes[0], axes[1])), 1.0, 0.0)
+    assert found.signals(1.0).request == pytest.approx(expected)
+
+
+def test_a_leader_may_be_an_arm_whose_joints_are_matched_by_name():
+    found = panel(intervention=replace(LEADER, type=JOINT_STATE, joints='velocity'))
+    state = SimpleNamespace(name=['gripper', 'elbow', 'shoulder'], position=[7.0, 7.0, 7.0],
+                            velocity=[0.0, 0.4, 0.3])
+    found.take('intervention', state, 1.0, 0.0)
+    assert found.signals(1.0).request.tolist() == [0.3, 0.4]
+
+
+@pytest.mark.parametrize('velocity', [[0.0, 0.4], [0.0, 0.4, float('nan')]])
+def test_an_arm_that_lacks_a_joint_or_tells_no_number_is_refused(velocity):
+    found = panel(intervention=replace(LEADER, type=JOINT_STATE, joints='velocity'))
+    found.take('intervention', SimpleNamespace(name=['gripper', 'elbow', 'shoulder'][:3],
+                                               position=[], velocity=velocity), 1.0, 0.0)
+    assert found.signals(1.0).request is None and 'intervention' in found.refused
 
 
 def test_a_stick_acts_only_while_its_enabling_button_is_held():
