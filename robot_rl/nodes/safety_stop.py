@@ -68,14 +68,19 @@ class SafetyStop(Node):
         self._look_timer.reset()
 
     def _on_action(self, message) -> None:
-        """Note what is commanded, to hold it; while stopped it is our own, or too late."""
-        if self._watch.stopped:
-            return
+        """Note what is commanded, to hold it; while stopped, answer whoever has not heard of it.
+
+        A server that was started again may be asked for episodes before it hears `~/stopped`.
+        """
         action = self.contract.action
         try:
             values = action_values(action, message)
         except BadMessage:
             self._bad_actions += 1
+            return
+        if self._watch.stopped:
+            if not np.array_equal(values, self._action):        # not our own
+                self._send()
             return
         self._watch.command()
         if action.on_stop == 'hold':

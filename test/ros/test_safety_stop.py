@@ -101,6 +101,25 @@ def test_the_stop_action_is_repeated_in_silence_only(serve):
     assert len(server.received) == count
 
 
+def test_while_it_holds_the_robot_each_command_is_answered_with_the_stop(serve):
+    server = serve()
+    server.arm()
+    server.fall_silent()
+    server.alive = True
+    server.bench.says(text='stopped: heartbeat_silent; call clear_stop')
+    server.bench.settle()
+    count = len(server.stops())
+    for answers in (1, 2):
+        server.act()
+        server.bench.until(lambda: len(server.stops()) == count + answers)
+    wait(server.bench, 0.1)
+    assert len(server.stops()) == count + 2         # its own are not answered
+    assert server.clear().success
+    server.act()
+    wait(server.bench, 0.1)
+    assert len(server.stops()) == count + 2
+
+
 def test_zero_repeats_at_the_control_rate(serve):
     server = serve()
     server.arm()
