@@ -57,6 +57,11 @@ class NodeSpec:
     remappings: tuple[tuple[str, str], ...]     # (from, to)
     parameters_file: str                        # empty: none
 
+    @property
+    def enclave(self) -> str:
+        """Where SROS 2 finds the keys of the node, as in config/sros2/policy.xml."""
+        return f'/robot_rl/{self.name}'
+
 
 def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '',
           run_dir: str = '', use_sim_time: bool | None = None, seed: int | None = None,
@@ -110,7 +115,7 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
 def command(spec: NodeSpec, log_level: str = '') -> list[str]:
     """Return the argv that starts a node as a process of this interpreter."""
     argv = [sys.executable, '-P', '-m', f'robot_rl.nodes.{spec.executable}', '--ros-args',
-            '-r', f'__node:={spec.name}']
+            '--enclave', spec.enclave, '-r', f'__node:={spec.name}']
     if spec.namespace:
         argv += ['-r', f'__ns:=/{spec.namespace}']
     for source, target in spec.remappings:

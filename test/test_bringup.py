@@ -136,6 +136,7 @@ def test_command_of_a_node():
     spec = named(graph('sim', contract='puck_push', namespace='/cell/'))['data_recorder']
     assert command(spec, log_level='warn') == [
         sys.executable, '-P', '-m', 'robot_rl.nodes.data_recorder', '--ros-args',
+        '--enclave', '/robot_rl/data_recorder',
         '-r', '__node:=data_recorder', '-r', '__ns:=/cell',
         '-r', 'steps:=policy_server/steps', '-r', 'events:=policy_server/events',
         '-r', 'safety_events:=safety_stop/events',

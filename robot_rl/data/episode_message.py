@@ -26,6 +26,16 @@ def encode_episode(record: EpisodeRecord, contract: Contract) -> bytes:
     return pack(vars(record.transitions), manifest)
 
 
+def episode_key(data: bytes) -> str:
+    """Return session and name of a message that may be of no use; '' where it does not tell."""
+    try:
+        _, manifest = unpack(data, '', MAX_BYTES)
+    except UserError:
+        return ''
+    session, name = manifest.get('session'), manifest.get('name')
+    return f'{session}/{name}' if session and name else ''
+
+
 def decode_episode(data: bytes, contract: Contract, source: str) -> EpisodeRecord:
     """Return the episode, or raise UserError or Mismatch naming the source."""
     arrays, manifest = unpack(data, source, MAX_BYTES)

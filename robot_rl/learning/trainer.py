@@ -14,7 +14,7 @@ import time
 import traceback
 
 from robot_rl.data.episode import EpisodeRecord, SOURCES
-from robot_rl.data.episode_message import decode_episode
+from robot_rl.data.episode_message import decode_episode, episode_key
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import BaseSuccess
 from robot_rl.learning.learner import DEMONSTRATOR, Learner, SIM_OPTIMAL
@@ -87,7 +87,8 @@ class Trainer:
         self._received: dict[str, int] = {}     # episode -> its transitions, whatever its mode
         self._held: dict[str, list[EpisodeRecord]] = {}     # by session, while deterministic
         self._session, self._total, self._here = '', 0, 0   # of the newest session
-        self._refused: set[bytes] = set()       # digests: sent again, it is still one episode
+        self._refused: set[bytes] = set()       # digests: sent again, it is still one message
+        self._unusable: set[str] = set()        # the episodes among them, session/name
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
         self._saved, self._started_from = learner.updates, learner.started_from
         self._rate, self._metrics, self._error = 0.0, {}, ''
@@ -202,6 +203,7 @@ class Trainer:
             episode = decode_episode(data, self._learner.contract, 'topic transitions')
         except UserError as error:
             self._refused.add(hashlib.sha256(data).digest())
+            self._unusable.add(episode_key(data))
             self._on_note(f'episode refused: {error}')
             return
         self._note(episode.session, episode.total)
@@ -244,7 +246,8 @@ class Trainer:
     @property
     def _missing(self) -> int:
         """Episodes of the session that the recorder has sent and that are not here."""
-        return max(0, self._total - self._here - len(self._refused))
+        unusable = sum(key.startswith(f'{self._session}/') for key in self._unusable)
+        return max(0, self._total - self._here - unusable)
 
     def _take_explorers(self, data: bytes) -> None:
         try:

@@ -71,7 +71,8 @@ class DataRecorder(Node):
         recorder = self._recorder
         self._topics = [RecordedTopic(
             self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
-            self._on_mismatch) for index, (name, kind, qos) in enumerate(topics.values())]
+            self._on_mismatch, strict=qos is STEPS)     # a stranger's cost none of ours
+            for index, (name, kind, qos) in enumerate(topics.values())]
         observed = {self.resolve_topic_name(entry.topic) for entry in seen}
         self._observed = [topic for topic in self._topics if topic.name in observed]
         for service, kind, call in (

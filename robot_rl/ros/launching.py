@@ -87,5 +87,6 @@ def _node(spec: NodeSpec, log_level: str, respawn: bool) -> Node:
     return Node(
         package='robot_rl', executable=spec.executable, name=spec.name, namespace=spec.namespace,
         parameters=[*files, parameters], remappings=list(spec.remappings),
-        arguments=['--ros-args', '--log-level', log_level], output='screen', emulate_tty=True,
+        arguments=['--ros-args', '--log-level', log_level, '--enclave', spec.enclave],
+        output='screen', emulate_tty=True,
         respawn=respawn, respawn_delay=RESPAWN_DELAY)

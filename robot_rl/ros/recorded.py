@@ -15,19 +15,21 @@ from robot_rl.ros.qos import ANY
 class RecordedTopic:
     """A raw subscription; where a publisher offers less than it asks for, it asks for the least.
 
+    A `strict` one only tells of that publisher, and never asks for less.
+
     `on_message(data, info)`, `on_lost(count)` and `on_mismatch(topic, policy)` are called by the
     executor. Before rclpy's middleware tells of a mismatch nothing of that publisher is received.
     """
 
     def __init__(self, node: Node, name: str, kind: str, qos: QoSProfile,
                  on_message: Callable[[bytes, dict], None], on_lost: Callable[[int], None],
-                 on_mismatch: Callable[[str, str], None]):
+                 on_mismatch: Callable[[str, str], None], strict: bool = False):
         self._node, self._kind = node, kind
         self.name = node.resolve_topic_name(name)
         self.seen = False               # anything came
         self.mismatches = 0             # publishers that offered less
         self._on_message, self._on_lost, self._on_mismatch = on_message, on_lost, on_mismatch
-        self._least = False             # it asks for the least already
+        self._strict = strict           # or it asks for the least already
         self._subscribe(qos)
 
     def _subscribe(self, qos: QoSProfile) -> None:
@@ -44,9 +46,9 @@ class RecordedTopic:
     def _on_incompatible(self, info) -> None:
         self.mismatches += info.total_count_change
         self._on_mismatch(self.name, qos_policy_name_from_kind(info.last_policy_kind))
-        if self._least:
+        if self._strict:
             return
-        self._least = True
+        self._strict = True
 
         def again() -> None:        # not in the callback of what it destroys
             self._node.destroy_timer(timer)

@@ -381,6 +381,15 @@ def test_bytes_that_cannot_be_decoded_are_refused_and_training_lives_on(start):
     assert len([note for note in training.notes if note.startswith('episode refused')]) == 3
 
 
+def test_garbage_hides_no_missing_episode_and_an_episode_of_no_use_is_not_missing(start):
+    training = start()
+    training.trainer.receive(b'garbage')
+    training.trainer.receive(episode(3, total=3))
+    assert training.until(lambda progress: progress.episodes_received).missing == 2
+    training.trainer.receive(episode(1, contract=load_contract('puck_push')))
+    assert training.until(lambda progress: progress.refused == 2).missing == 1
+
+
 def test_checkpoints_are_written_now_and_then(start):
     training = start(checkpoint_period=20, keep_checkpoints=10)
     for number in range(1, 7):

@@ -285,6 +285,15 @@ def test_a_publisher_of_events_that_keeps_none_is_recorded_too(watched):
     watched.bench.until(lambda: events.seen)
 
 
+def test_steps_of_a_stranger_that_offers_less_cost_none_of_the_policy_server(watched):
+    stranger = watched.bench.probe.create_publisher(
+        Float64MultiArray, 'policy_server/steps', SENSOR)
+    assert watched.bench.event('qos_mismatch')['topic'] == '/policy_server/steps'
+    watched.record(1)
+    assert watched.steps.get_subscription_count() and not stranger.get_subscription_count()
+    assert watched.bench.node._topics[3]._subscription.qos_profile.durability == STEPS.durability
+
+
 def test_messages_that_the_middleware_lost_are_counted_by_topic(watched):
     watched.bench.node._topics[1]._on_lost(3)
     watched.bench.says(lost=3, **{'lost /tip': 3})
