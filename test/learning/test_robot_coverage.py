@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -137,3 +138,19 @@ def test_the_figures_name_whose_they_are():
     summary = comparison.summary()
     assert summary['robot']['explorers'] == comparison.explorers.summary()
     assert summary['robot']['explorer_episodes'] == 1
+
+
+def test_what_is_kept_of_many_episodes_is_one_block_of_memory():
+    found, episodes = RobotCoverage(PUCK), [observations(10, seed) for seed in range(200)]
+    tracemalloc.start()
+    try:
+        for episode in episodes:
+            found.add(episode, True)
+        arrays = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
+    finally:
+        tracemalloc.stop()
+    assert len(arrays.traces) <= 2      # the table, and the last episode's columns
+    simulator = certificate()
+    found.certify(simulator)
+    assert same(found.comparison.explorers, monitor(episodes, simulator).comparison.explorers)
