@@ -19,6 +19,7 @@ from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, O
 from robot_rl.ros.main import run
 from robot_rl.ros.params import parameter, Parameters
 from robot_rl.ros.qos import COMMAND, LATCHED
+from robot_rl.safety.gate import Gate
 from robot_rl.safety.watch import Watch
 from std_msgs.msg import Bool, UInt64
 from std_srvs.srv import Trigger
@@ -47,7 +48,7 @@ class SafetyStop(Node):
         self._watch = Watch(int(settings.timeout * 1e9))
         action = self.contract.action
         self._action = np.zeros(len(action.layout))     # to stop with
-        self._bad_actions = 0
+        self._gate, self._bad_actions = Gate(self.contract), 0
         kind = interface_class(action.type)
         self._commands = self.create_publisher(kind, action.topic, COMMAND)
         self._stopped = self.create_publisher(Bool, '~/stopped', LATCHED)
@@ -84,7 +85,7 @@ class SafetyStop(Node):
             return
         self._watch.command()
         if action.on_stop == 'hold':
-            self._action = np.clip(values, action.low, action.high)
+            self._action = values
 
     def _look(self) -> None:
         now = time.monotonic_ns()
@@ -103,6 +104,8 @@ class SafetyStop(Node):
             self._send()
 
     def _send(self) -> None:
+        if self.contract.action.on_stop == 'hold':      # from outside the range in, without a jump
+            self._action = self._gate.limit(self._action, self._action)
         self._commands.publish(action_message(
             self.contract.action, self._action, self.get_clock().now().nanoseconds,
             1.0 / self.contract.control_rate))

@@ -153,13 +153,14 @@ class Gate:
 
     def limit(self, requested: np.ndarray, last: np.ndarray,
               step: np.ndarray | None = None) -> np.ndarray:
-        """Return finite requests (..., m) limited in rate from the last action, then in range.
+        """Return finite requests (..., m) limited in range, then in rate from the last action.
 
-        `step` (m,) is the largest change, by default what the contract's max_rate allows.
+        `step` (m,) is the largest change, by default what the contract's max_rate allows. A robot
+        that starts outside its range moves in at that rate: the other order would make it jump.
         """
         step = self._max_step if step is None else step
-        slow = np.clip(requested, last - step, last + step)
-        return np.clip(slow, self._action.low, self._action.high)
+        allowed = np.clip(requested, self._action.low, self._action.high)
+        return np.clip(allowed, last - step, last + step)
 
     def _human_acts(self, inputs: Inputs) -> bool:
         signals = inputs.signals

@@ -151,12 +151,12 @@ def test_hold_does_not_repeat_what_is_no_action(serve, bad):
     assert set(server.received[2:]) == {(0.5, 0.25)}
 
 
-def test_hold_stays_within_the_limits(serve):
-    server = serve(HOLD)
-    server.arm((9.0, -9.0))
+def test_hold_moves_within_the_limits_and_does_not_jump_there(serve):
+    server = serve(HOLD)        # 100 rad/s per second at 20 Hz: 5 in a step
+    server.arm((9.0, -3.0))
     server.fall_silent()
-    server.bench.until(lambda: len(server.received) >= 2)
-    assert server.received[1] == (2.5, -2.5)
+    server.bench.until(lambda: len(server.received) >= 4)
+    assert server.received[1:4] == [(4.0, -2.5), (2.5, -2.5), (2.5, -2.5)]
 
 
 def test_a_server_that_never_commanded_may_die(serve):

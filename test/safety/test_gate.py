@@ -47,6 +47,13 @@ def test_the_rate_limits_the_step_from_the_last_action():
     assert decision.executed.tolist() == [1.0, 0.0] and decision.limited
 
 
+def test_a_robot_that_starts_outside_its_range_moves_in_at_its_rate():
+    last = np.array([3.0, 0.5])
+    rate = 0.5 * CONTRACT.control_rate
+    decision = gate(max_rate=np.full(2, rate)).decide(asked([7.0, -1.0], last))
+    assert decision.executed.tolist() == [2.5, 0.0] and decision.limited
+
+
 def test_an_infinite_rate_does_not_limit():
     decision = gate(max_rate=np.full(2, np.inf)).decide(asked([1.0, -1.0], -np.ones(2)))
     assert decision.executed.tolist() == [1.0, -1.0] and not decision.limited
