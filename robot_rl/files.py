@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
+import shutil
+
+from robot_rl.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -27,3 +32,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def new_path(path: Path) -> Iterator[Path]:
+    """Give a place beside `path` for a file or folder, which has that name once it is complete.
+
+    What fails in between leaves nothing; what a crash left is begun anew. Raises UserError where
+    the path exists.
+    """
+    if path.exists():
+        raise UserError(f'{path}: exists already, recordings are never overwritten; '
+                        f'name a new {"folder" if path.is_dir() else "file"}')
+    unfinished = path.with_name(f'.{path.name}.unfinished')
+    _remove(unfinished)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield unfinished
+        for part in [*unfinished.rglob('*'), unfinished]:
+            sync_folder(part)           # a file's bytes as well
+        os.rename(unfinished, path)
+    finally:
+        _remove(unfinished)
+    sync_folder(path.absolute().parent)
+
+
+def _remove(unfinished: Path) -> None:
+    if unfinished.is_dir():
+        shutil.rmtree(unfinished)
+    else:
+        unfinished.unlink(missing_ok=True)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import json
-import os
 from pathlib import Path
-import shutil
 import zipfile
 
 import numpy as np
@@ -18,9 +16,10 @@ import numpy as np
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data import cdr
 from robot_rl.data.episode import OpenEpisode, Topic
+from robot_rl.data.step_bag import numbers, step_bytes, STEPS_TOPIC
 from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
-from robot_rl.errors import InvalidFile, Problem, UserError
-from robot_rl.files import sync_folder
+from robot_rl.errors import InvalidFile, Problem
+from robot_rl.files import new_path
 from robot_rl.tasks.push_t import points
 
 MAX_BYTES = 256 << 20           # of one array, unpacked
@@ -29,7 +28,6 @@ PIXEL = 0.001                   # m
 START = 1_600_000_000           # s since 1970, of the first episode: the data has no times
 BETWEEN = 1_000                 # s from the start of an episode to that of the next
 REACTION = 1_000_000            # ns from an observation to the command that answers it
-STEPS_TOPIC = '/policy_server/steps'
 POINT, NUMBERS = 'geometry_msgs/msg/PointStamped', 'std_msgs/msg/Float64MultiArray'
 _COLUMNS = {'state': 5, 'action': 2, 'episode_ends': 0}     # array -> columns, 0: it has one axis
 
@@ -40,17 +38,10 @@ def import_pusht(file: Path, folder: Path) -> int:
     Of an episode of n states n - 1 transitions are made: what its last action led to is not in
     the data. Raises UserError.
     """
-    if folder.exists():
-        raise UserError(f'{folder}: exists already, recordings are never overwritten; '
-                        'name a new folder')
-    episodes, contract = list(read_pusht(file)), load_contract('push_t')
-    unfinished = folder.with_name(f'.{folder.name}.unfinished')
-    if unfinished.exists():     # our own half-made folder, from a crash in here
-        shutil.rmtree(unfinished)
-    for number, (state, action) in enumerate(episodes):
-        _write(unfinished / f'episode_{number + 1:06d}', contract, number, state, action)
-    os.rename(unfinished, folder)
-    sync_folder(folder.absolute().parent)
+    with new_path(folder) as unfinished:
+        episodes, contract = list(read_pusht(file)), load_contract('push_t')
+        for number, (state, action) in enumerate(episodes):
+            _write(unfinished / f'episode_{number + 1:06d}', contract, number, state, action)
     return len(episodes)
 
 
@@ -126,11 +117,8 @@ def _write(folder: Path, contract: Contract, number: int, state, action) -> None
                     np.clip(targets[index], contract.action.low, contract.action.high))
         for topic, values in enumerate(seen):
             episode.write(topic, _point(values[index], stamp), stamp, stamp)
-        episode.write(3, _numbers([], targets[index]), stamp + REACTION, stamp + REACTION)
-        segments = step.segments()
-        episode.write(4, _numbers([(label, values.size) for label, values in segments],
-                                  np.concatenate([values for _, values in segments])),
-                      stamp + REACTION, stamp + REACTION)
+        episode.write(3, numbers([], targets[index]), stamp + REACTION, stamp + REACTION)
+        episode.write(4, step_bytes(step), stamp + REACTION, stamp + REACTION)
         episode.steps.append(step)
     episode.close(outcome=episode.outcome('incomplete'), transitions=str(last))
 
@@ -141,10 +129,3 @@ def _point(values: np.ndarray, stamp: int) -> bytes:
         'builtin_interfaces/msg/Time', sec=seconds, nanosec=nanoseconds))
     return cdr.encode(POINT, cdr.new(POINT, header=header, point=cdr.new(
         'geometry_msgs/msg/Point', x=values[0], y=values[1], z=0.0)))
-
-
-def _numbers(segments: list[tuple[str, int]], values: np.ndarray) -> bytes:
-    dims = [cdr.new('std_msgs/msg/MultiArrayDimension', label=label, size=size, stride=size)
-            for label, size in segments]
-    layout = cdr.new('std_msgs/msg/MultiArrayLayout', dim=dims, data_offset=0)
-    return cdr.encode(NUMBERS, cdr.new(NUMBERS, layout=layout, data=values))

@@ -41,17 +41,24 @@ class Transitions:
 COLUMNS = tuple(Transitions.__dataclass_fields__)
 
 
+def step_pairs(steps: Iterable[Step]) -> list[tuple[Step, Step]]:
+    """Return the pairs of records between which a transition lies.
+
+    A record pairs with the next only when it is of the same episode and the next index, so a gap
+    (a lost record, a recorder that restarted) costs the pair and never joins two times.
+    """
+    steps = list(steps)
+    return [(now, after) for now, after in zip(steps, steps[1:])
+            if now.status is Status.RUNNING and after.status is not Status.BROKEN
+            and after.episode == now.episode and after.index == now.index + 1]
+
+
 def derive_transitions(steps: Iterable[Step], contract: Contract) -> Transitions:
     """Return the transitions between consecutive records of one episode.
 
-    A record pairs with the next only when it is of the same episode and the next index, so a gap
-    (a lost record, a recorder that restarted) costs the pair and never joins two times. Where the
-    reward is a topic, that of a transition is what the later record holds.
+    Where the reward is a topic, that of a transition is what the later record holds.
     """
-    steps = list(steps)
-    pairs = [(now, after) for now, after in zip(steps, steps[1:])
-             if now.status is Status.RUNNING and after.status is not Status.BROKEN
-             and after.episode == now.episode and after.index == now.index + 1]
+    pairs = step_pairs(steps)
     n, m = len(contract.layout), len(contract.action.layout)
     if not pairs:       # a reward need not know what to do with an empty batch
         return Transitions(*(np.zeros(shape, np.float32)
