@@ -40,7 +40,7 @@ from robot_rl.engine import ENGINES, Failure, run_cells
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.files import write_atomic
 from robot_rl.progress import bar, ProgressLine
-from robot_rl.report import wilson
+from robot_rl.report.figures import wilson
 from robot_rl.sim.explorer_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
 from robot_rl.sim.gap_cells import (draw, METHODS, RobotCell, run_cell, TASK, Training,
                                     VARIANTS)

@@ -19,7 +19,9 @@ from robot_rl.demo_options import DemoOptions
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 from robot_rl.progress import bar, Rates
-from robot_rl.report import read_run, WINDOW, write_report
+from robot_rl.report.page import PAGE
+from robot_rl.report.run import write_report
+from robot_rl.run_folder import read_run, RUN, WINDOW
 from robot_rl.session import Session, SETTLE_TIMEOUT
 
 # s without the policy server's heartbeat; in lockstep its world waits for it, so that a slow
@@ -73,8 +75,7 @@ class Demo:
             self._render()
             self._save_run()
         print(self.summary(write_report(run_dir)))
-        print(f'report: {run_dir / "report.json"}, {run_dir / "success.png"}, '
-              f'video: {self.video}')
+        print(f'report: {run_dir / PAGE}, {run_dir / "report.json"}, video: {self.video}')
         return code
 
     # Phases that stories share.
@@ -192,7 +193,7 @@ class Demo:
         if session.operator:
             run |= {name: {key: _plain(value) for key, value in values.items()}
                     for name, values in session.operator.status.items()}
-        write_atomic(options.run_dir / 'run.json', json.dumps(run, indent=2) + '\n')
+        write_atomic(options.run_dir / RUN, json.dumps(run, indent=2) + '\n')
 
 
 def share(results: list[bool]) -> float:

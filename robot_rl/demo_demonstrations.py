@@ -11,7 +11,7 @@ from robot_rl.bringup import graph, NodeSpec
 from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent
 from robot_rl.errors import UserError
 from robot_rl.progress import bar
-from robot_rl.report import BAGS, DEMONSTRATIONS, MEASURED
+from robot_rl.run_folder import BAGS, DEMONSTRATIONS, MEASURED
 
 FITS = ('BC', 'posterior')      # as the report names them, in the order in which they are made
 POLICY_WAIT = 120.0             # s, for the updates that are due once the base is measured

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 import sys
 import time
+from typing import TextIO
 
 PRINT_PERIOD = 5.0          # s between lines where the output is not a terminal
 REDRAW_PERIOD = 0.2         # s between redraws where it is
@@ -34,8 +36,9 @@ class Rates:
 class ProgressLine:
     """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
 
-    def __init__(self):
-        self._live = sys.stdout.isatty()
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stdout
+        self._live = self._stream.isatty()
         self._at, self._open = 0.0, False
 
     def show(self, text: str, final: bool = False) -> None:
@@ -45,13 +48,34 @@ class ProgressLine:
             return
         self._at = now
         if self._live:
-            print(f'\r\x1b[2K{text}', end='\n' if final else '', flush=True)
+            self._print(f'\r\x1b[2K{text}', '\n' if final else '')
             self._open = not final
         else:
-            print(text, flush=True)
+            self._print(text, '\n')
 
     def end(self) -> None:
         """Move on from an unfinished line."""
         if self._open:
-            print()
+            self._print('', '\n')
             self._open = False
+
+    def clear(self) -> None:
+        """Take an unfinished line away."""
+        if self._open:
+            self._print('\r\x1b[2K', '')
+            self._open = False
+
+    def _print(self, text: str, end: str) -> None:
+        print(text, end=end, file=self._stream, flush=True)
+
+
+def followed(items: Sequence, name: str) -> Iterator:
+    """Yield the items; where standard error is a terminal, a bar there shows how far it is."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    line = ProgressLine(sys.stderr)
+    for count, item in enumerate(items):
+        line.show(f'{bar(count / len(items))} {count} of {len(items)} {name}')
+        yield item
+    line.clear()

@@ -180,6 +180,7 @@ class BagInfo:
     complete: bool                  # False: interrupted, counts are of what is readable
     message_count: int
     topics: dict[str, TopicInfo]
+    duration: int = 0               # ns, as metadata.yaml says
 
 
 def read_bag(folder: Path, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
@@ -247,8 +248,7 @@ def mcap_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob('*.mcap'), key=lambda path: [
         int(part) if part.isdecimal() else part for part in re.split(r'(\d+)', path.name)])
     if not files and any(folder.glob('*.db3')):
-        raise UserError(f'{folder}: a sqlite3 bag, expected MCAP; convert it with '
-                        '`ros2 bag convert`')
+        raise UserError(f'{folder}: a sqlite3 bag, expected MCAP; use `ros2 bag convert`')
     if not files:
         raise UserError(f'{folder}: not a bag, it holds no .mcap file; name the folder that '
                         '`ros2 bag record` or the recorder made')
@@ -314,7 +314,8 @@ def parse_info(path: Path, text: str, complete: bool = True) -> BagInfo:
                   for item in document['topics_with_message_count']}
         custom_data = {str(key): _text(value)
                        for key, value in (document.get('custom_data') or {}).items()}
-        return BagInfo(path.parent, custom_data, complete, int(document['message_count']), topics)
+        return BagInfo(path.parent, custom_data, complete, int(document['message_count']), topics,
+                       int((document.get('duration') or {}).get('nanoseconds', 0)))
     except (yaml.YAMLError, AttributeError, KeyError, OverflowError, TypeError,
             ValueError) as error:
         found = f'{type(error).__name__}: {" ".join(str(error).split())}'
@@ -330,8 +331,7 @@ def _text(value) -> str:
 
 
 def _is_bag(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / METADATA_FILE).is_file()
-                                or any(folder.glob('*.mcap')))
+    return (folder / METADATA_FILE).is_file() or folder.is_dir() and any(folder.glob('*.mcap'))
 
 
 def _superseded(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from robot_rl.learning.learner import DEMONSTRATOR, Learner, SIM_OPTIMAL
 from robot_rl.learning.methods import Steer
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
+from robot_rl.learning.training_curves import TrainingCurves
 
 CHUNK = 20                  # updates between looks at the queue
 
@@ -34,6 +35,7 @@ class TrainerSettings:
     checkpoint_period: int = 2000   # updates between checkpoints
     keep_checkpoints: int = 3
     deterministic: bool = False     # the next episode waits for all that came before it
+    curves: Path | None = None      # folder of event files
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Trainer:
         self._figures, self._warning = (), ''               # of the coverage
         self._base = BaseSuccess()
         self._refusals: dict[str, str] = {}                 # artifact -> why it was refused
+        self._curves = settings.curves and TrainingCurves(settings.curves, self._on_curves)
         self._thread = threading.Thread(target=self._run, name='trainer')
 
     def start(self) -> None:
@@ -175,7 +178,9 @@ class Trainer:
         except Exception as error:  # noqa: B902, the node must say why training ended
             self._error = f'{type(error).__name__}: {error}'
             self._on_note(traceback.format_exc())
-        self._report()
+        self._report(last=True)
+        if self._curves:
+            self._curves.close()
 
     def _take_inbox(self) -> None:
         if not self._inbox:
@@ -215,6 +220,8 @@ class Trainer:
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
         if episode.mode == 'learn' and episode.policy_version == 0:
             self._base.add(episode.outcome)
+        if self._curves:
+            self._curves.episode(episode, self._learner)
         if episode.mode not in SOURCES:     # it measures a policy and is held out
             return
         if self._settings.deterministic:
@@ -310,7 +317,11 @@ class Trainer:
                                                  'reason': str(error)})
         self._saved, self._save_asked = self._learner.updates, False
 
-    def _report(self) -> None:
+    def _on_curves(self, reason: str) -> None:
+        self._on_note(reason)
+        self._on_event('curves_failed', {'reason': reason})
+
+    def _report(self, last: bool = False) -> None:
         learner = self._learner
         text = 'paused' if not self.training else 'training' if learner.owed else 'waiting'
         if learner.waiting:
@@ -333,3 +344,5 @@ class Trainer:
             warning='; '.join(filter(None, warnings)), started_from=learner.started_from,
             base=tuple(self._base.figures.items()) * steers, metrics=tuple(self._metrics.items()),
             coverage=self._figures)
+        if self._curves:
+            self._curves.progress(self.progress, self._published, last)

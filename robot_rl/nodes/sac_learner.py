@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from robot_rl.catch_up import CatchUp
 from robot_rl.contract import load_contract
+from robot_rl.curves import FOLDER as CURVES
 from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
 from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig, SIM_OPTIMAL
@@ -101,7 +102,7 @@ class SacLearner(Node):
         self._trainer = Trainer(
             learner, TrainerSettings(folder, settings.publish_period,
                                      settings.checkpoint_period, settings.keep_checkpoints,
-                                     settings.deterministic),
+                                     settings.deterministic, folder / CURVES),
             lambda data: self._actor.publish(bytes_message(data)), self.get_logger().info,
             self._on_event)
         self._trainer.train(settings.autotrain)

@@ -17,7 +17,8 @@ from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
 from robot_rl.errors import UserError
 from robot_rl.learning.coverage import Coverage
 from robot_rl.learning.policy import decode_explorers
-from robot_rl.report import BASE, build_report, Episode, plot_success, wilson, write_report
+from robot_rl.report.figures import BASE, build_report, Episode, plot_success, wilson
+from robot_rl.report.run import write_report
 
 REACH = load_contract('reach')
 PNG = b'\x89PNG\r\n\x1a\n'
@@ -90,7 +91,7 @@ def test_what_a_run_did_not_say_is_null(tmp_path):
         'seed', 'success_first', 'success_final', 'success_sim_optimal', 'success_explorers',
         'base', 'target', 'reached', 'kept', 'coverage', 'wall_seconds', 'seconds', 'updates',
         'transitions_received', 'transitions_trained_on', 'policy_swaps', 'ended', 'video', 'gap',
-        'versions'}
+        'versions', 'latency_ms'}
 
 
 def test_what_the_nodes_said_is_taken_over(tmp_path):

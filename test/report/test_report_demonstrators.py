@@ -6,7 +6,7 @@ from made_policies import actor, demonstrator
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
-from robot_rl.report_demonstrators import demonstrators, names, plot_calibration
+from robot_rl.report.demonstrators import demonstrators, names, plot_calibration
 
 REACH = load_contract('reach')
 LEVELS = [0.5, 0.8, 0.9, 0.95]

@@ -16,6 +16,7 @@ from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from robot_rl.bundle import unpack
 from robot_rl.contract import load_contract
+from robot_rl.curves import read_curves
 from robot_rl.data.bag import BagWriter
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
@@ -506,3 +507,13 @@ def test_a_dead_trainer_refuses_to_train_and_says_why(learn, monkeypatch):
     recorder.bench.until(lambda: not recorder.bench.node._trainer.alive)
     answer = recorder.bench.call(SetBool, 'sac_learner/train', data=True)
     assert (answer.success, answer.message) == (False, 'FloatingPointError: loss is not finite')
+
+
+def test_curves_of_the_training_are_left_beside_the_checkpoints(learn, tmp_path):
+    recorder = learn(autotrain=True)
+    recorder.send(make_record(recorder.contract, 1, 1, 11))
+    recorder.until(updates=11)
+    recorder.bench.node.close()
+    found = read_curves(tmp_path / 'checkpoints' / 'curves')
+    assert found['learner/critic_loss'].steps[-1] == found['progress/owed'].steps[-1] == 11
+    assert found['episode/length'].values == [11.0]

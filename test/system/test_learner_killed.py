@@ -4,6 +4,7 @@ import time
 
 from graphs import Graph
 import pytest
+from robot_rl.curves import read_curves
 
 MINUTES = 2.0
 CHECKPOINT = 200        # updates between checkpoints
@@ -46,3 +47,6 @@ def test_reach_is_learned_although_the_learner_is_killed(graph, tmp_path):
     assert time.monotonic() - began < MINUTES * 60.0
     graph.settle()
     assert [report.code for report in graph.exits] == [-9]
+    assert len(list((checkpoints / 'curves').iterdir())) == 2       # one of each life
+    steps = read_curves(checkpoints / 'curves')['learner/critic_loss'].steps
+    assert steps == sorted(set(steps)) and steps[0] < CHECKPOINT < steps[-1]

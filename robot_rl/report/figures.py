@@ -1,0 +1,311 @@
+"""What happened in a run, from its folder alone: the bags, the checkpoints and run.json.
+
+It works on an unfinished or crashed run: what is missing is null in report.json.
+run.py writes it, with its page and pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from robot_rl.contract import Contract, load_contract
+from robot_rl.curves import FOLDER as CURVES_FOLDER, read_curves
+from robot_rl.data.bag import bag_steps, bag_transitions, BagInfo, find_bags, read_info
+from robot_rl.data.episode import SOURCES
+from robot_rl.data.steps import Step
+from robot_rl.errors import UserError
+from robot_rl.intervals import wilson
+from robot_rl.learning.coverage import feature_names
+from robot_rl.learning.policy import decode_explorers
+from robot_rl.learning.robot_coverage import RobotCoverage
+from robot_rl.progress import followed
+from robot_rl.report.bags import (Details, ends_by_reason, quantiles, read_details,
+                                  stops_by_reason)
+from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
+from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_run, WINDOW
+
+EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
+LEARNED = Path('checkpoints', CURVES_FOLDER)     # the learner's curves, below a run
+EXPLORERS = 'explorers.safetensors'     # below explorers/ of the run, where there are any
+BASE = ('base_success', 'base_success_low', 'base_success_high', 'base_episodes')
+CURVES = {'online': ('while learning', 'tab:blue'), 'explorers': ('explorers', 'tab:green')}
+MARKS = {'evaluate': ('evaluation, greedy', 'o', 'tab:orange'),
+         'transfer': ('sim-optimal policy, greedy', 's', 'tab:red'),
+         'scripted': ('the person', '*', 'tab:gray'),
+         'demonstrate': ('demonstrator, sampled', 'D', OTHER)}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One recorded episode, as its bag describes it."""
+
+    name: str
+    mode: str
+    policy_version: int
+    outcome: str
+    steps: int
+    dropped: int
+    folder: str = BAGS          # one of FOLDERS
+    details: Details | None = None
+
+    @property
+    def learned_from(self) -> bool:
+        """Whether the learner took it for experience."""
+        return self.folder == BAGS and self.mode in SOURCES
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved."""
+        return self.outcome == 'success'
+
+
+def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
+    """Return the report and the episodes it counts, or raise UserError."""
+    roots = [run_dir / name for name in FOLDERS if (run_dir / name).is_dir()]
+    if not roots:
+        raise UserError(f'{run_dir}: not the folder of a run, it has no {BAGS}/; name the folder '
+                        'given as run_dir')
+    run = read_run(run_dir)
+    contract = _contract(run, run_dir)
+    episodes, recorded, unreadable, covered = [], 0, [], RobotCoverage(contract)
+    bags = [bag for root in roots for bag in find_bags(root)]
+    for folder in followed(bags, f'bags of {run_dir.name}'):
+        try:
+            transitions, info = bag_transitions(folder, contract), read_info(folder)
+            episode = replace(_episode(info, len(transitions)),
+                              details=read_details(info, transitions, contract))
+            if not episode.mode:        # interrupted: only its steps tell
+                episode = replace(episode, mode=_mode(bag_steps(folder, contract)))
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
+        recorded += len(transitions)
+        episodes.append(episode)
+        if len(transitions):
+            covered.add(transitions.next_observation, episode.mode == 'explore')
+    learner, server = (_mapping(run, node) for node in ('sac_learner', 'policy_server'))
+    details = [episode.details for episode in episodes]
+    shown = [(one.policy_version, one.success) for one in episodes if one.mode == 'demonstrate']
+    evaluation = run.get('evaluation')
+    first, final = _evaluations(episodes, evaluation if isinstance(evaluation, int)
+                                and evaluation > 0 else EVALUATION)
+    steps = sum(episode.steps for episode in episodes)
+    return {
+        'task': contract.task,
+        'seed': run.get('seed'),
+        'success_first': _share(first),
+        'success_final': _share(final),
+        'evaluation_episodes': [len(first), len(final)],
+        'success_sim_optimal': _share([one for one in episodes if one.mode == 'transfer']),
+        'success_explorers': _share([one for one in episodes if one.mode == 'explore']),
+        'demonstrators': demonstrators(run_dir, contract, shown),
+        'base': _base(learner),
+        'target': run.get('target'),
+        'reached': run.get('reached'),
+        'kept': _kept(run),
+        'episodes': len(episodes),
+        'episodes_learned_from': sum(episode.learned_from for episode in episodes),
+        'robot_steps': steps,
+        'robot_seconds': round(steps / contract.control_rate, 3),
+        'wall_seconds': run.get('wall_seconds'),
+        'seconds': run.get('seconds'),
+        'updates': learner.get('updates'),
+        'transitions_recorded': recorded,
+        'bags_unreadable': unreadable,
+        'transitions_received': learner.get('transitions_received'),
+        'transitions_trained_on': learner.get('transitions_trained_on'),
+        'messages_dropped': sum(episode.dropped for episode in episodes),
+        'policy_swaps': server.get('policy_swaps'),
+        'outcomes': {outcome: sum(episode.outcome == outcome for episode in episodes)
+                     for outcome in sorted({episode.outcome for episode in episodes})},
+        'modes': _by_mode(episodes),
+        'ended_by': ends_by_reason(details),
+        'stops': stops_by_reason(details),
+        'interventions': _interventions(episodes),
+        'latency_ms': quantiles(details, 'latency'),
+        'tick_ms': quantiles(details, 'intervals'),
+        'curves': {name: curve.values[-1]
+                   for name, curve in read_curves(run_dir / LEARNED).items()},
+        'features': list(feature_names(contract)),
+        'coverage': _coverage(run_dir / 'explorers', contract, covered),
+        'ended': run.get('ended'),
+        'video': run.get('video'),
+        'gap': run.get('gap'),
+        'versions': run.get('versions'),
+        'contract_hash': contract.hash,
+    }, episodes
+
+
+def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | None = None,
+                 fits: dict[int, str] | None = None) -> None:
+    """Write the picture of success against robot steps."""
+    title = f'{task}: success on the robot'
+    if kept:
+        title += f'\nkept: the {POLICIES[kept["policy"]]} policy'
+    figure = success_figure(episodes, fits)
+    figure.axes[0].set_title(title)
+    temporary = path.with_name(path.name + '.tmp')
+    figure.savefig(temporary, format='png')
+    temporary.replace(path)
+
+
+def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
+    """Draw success against robot steps: curves of learning, marks of what was measured.
+
+    A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
+    of the episodes that a policy had between two of a curve. `fits` names demonstrators by their
+    version.
+    """
+    from matplotlib.figure import Figure     # slow to import, and needed for the picture only
+
+    figure = Figure(figsize=(7.0, 4.2), dpi=150, layout='constrained')
+    axes = figure.subplots()
+    steps, learned = 0, 0
+    curves: dict[str, list] = {source: [] for source in CURVES}     # (step, success)
+    groups: dict[tuple, list] = {}      # (mode, version, when) -> (step, success)
+    for episode in episodes:
+        steps += episode.steps
+        point = (steps, episode.success)
+        if episode.mode in MARKS:
+            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
+        elif episode.mode in SOURCES:
+            learned += 1
+            curves[SOURCES[episode.mode]].append(point)
+    for source, (name, color) in CURVES.items():
+        draw_curve(axes, curves[source], f'{name}, last {WINDOW} episodes', color)
+    named: set[str] = set()
+    for (mode, version, _), group in groups.items():
+        name, marker, color = MARKS[mode]
+        if mode == 'demonstrate' and version in (fits or {}):
+            name, color = f'{fits[version]}, sampled', COLORS.get(fits[version], color)
+        _draw_mark(axes, group, None if name in named else name, marker, color)
+        named.add(name)
+    axes.set(xlabel='robot steps', ylabel='success rate (bands, bars: 95 % Wilson)',
+             ylim=(-0.03, 1.03))
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc='outside lower center', ncols=2, frameon=False)
+    return figure
+
+
+def draw_curve(axes, points: list[tuple[int, bool]], label: str, color: str) -> None:
+    """Draw the rate of the last WINDOW of (robot steps, success), with a 95 % Wilson band."""
+    if not points:
+        return
+    steps, results = zip(*points)
+    windows = [results[max(0, end - WINDOW):end] for end in range(1, len(results) + 1)]
+    low, high = zip(*(wilson(sum(window), len(window)) for window in windows))
+    axes.fill_between(steps, low, high, alpha=0.15, linewidth=0, color=color)
+    axes.plot(steps, [sum(window) / len(window) for window in windows], color=color, label=label)
+
+
+def _draw_mark(axes, group: list[tuple[int, bool]], label: str | None, marker: str, color: str
+               ) -> None:
+    won, count = sum(success for _, success in group), len(group)
+    low, high = wilson(won, count)
+    rate = won / count
+    axes.errorbar([group[-1][0]], [rate], [[rate - low], [high - rate]], fmt=marker, capsize=4,
+                  color=color, label=label)
+
+
+def _episode(info: BagInfo, found: int) -> Episode:
+    """Return what a bag says of itself; one that was interrupted says not how long it is."""
+    data = info.custom_data
+
+    def number(key: str, default: int) -> int:
+        try:
+            return int(data[key])
+        except (KeyError, ValueError):
+            return default
+
+    return Episode(info.folder.name, data.get('mode', ''), number('policy_version', -1),
+                   data.get('outcome', 'incomplete'), number('transitions', found),
+                   number('dropped', 0), info.folder.parent.name)
+
+
+def _mode(steps: list[Step]) -> str:
+    return steps[0].mode.name.lower() if steps else ''
+
+
+def _evaluations(episodes: list[Episode], count: int) -> tuple[list[Episode], list[Episode]]:
+    """Return `count` evaluation episodes before learning, and the last ones of the last policy."""
+    evaluated = [episode for episode in episodes if episode.mode == 'evaluate']
+    first = [episode for episode in evaluated if episode.policy_version == 0]
+    # The newest, not the highest: a kept sim-optimal policy counts the simulator's updates.
+    last = evaluated[-1].policy_version if evaluated else 0
+    final = [episode for episode in evaluated if episode.policy_version == last > 0]
+    return first[:count], final[-count:]
+
+
+def _base(learner: dict) -> dict[str, float] | None:
+    """Return how often what was steered succeeded before the first update, if it was measured."""
+    try:
+        return {key: float(learner[key]) for key in BASE}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _kept(run: dict) -> dict | None:
+    """Return what the policy server said when it kept the better of two policies, if it did."""
+    kept = run.get('kept')
+    good = isinstance(kept, dict) and str(kept.get('policy')) in POLICIES
+    return kept if good else None
+
+
+def _coverage(folder: Path, contract: Contract, covered: RobotCoverage) -> dict | None:
+    """Hold the robot's coverage against the certificate of the newest explorers in a folder."""
+    found = sorted(folder.glob(f'**/{EXPLORERS}'), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return None
+    try:
+        _, simulator = decode_explorers(found[-1].read_bytes(), contract, str(found[-1]))
+    except (UserError, OSError) as error:
+        return {'simulator': None, 'robot': None, 'warning': str(error)}
+    covered.certify(simulator)
+    comparison = covered.comparison
+    return {**comparison.summary(), 'warning': comparison.warning}
+
+
+def _by_mode(episodes: list[Episode]) -> dict[str, dict]:
+    """Return success with its 95 % interval, return and length, by who acted."""
+    found: dict[str, list[Episode]] = {}
+    for episode in episodes:
+        found.setdefault(episode.mode or 'unknown', []).append(episode)
+    table = {}
+    for mode, ones in found.items():
+        won, count = sum(one.success for one in ones), len(ones)
+        low, high = wilson(won, count)
+        table[mode] = {'episodes': count, 'successes': won, 'success': won / count,
+                       'success_low': low, 'success_high': high,
+                       'return': sum(one.details.reward for one in ones) / count,
+                       'length': sum(one.details.actions for one in ones) / count}
+    return table
+
+
+def _interventions(episodes: list[Episode]) -> dict[str, int]:
+    """Count what people did in episodes that were not theirs from the start."""
+    helped = [one.details for one in episodes if one.mode != 'scripted' and one.details.human]
+    return {'episodes': len(helped), 'times': sum(one.stretches for one in helped),
+            'actions': sum(one.human for one in helped)}
+
+
+def _mapping(run: dict, key: str) -> dict:
+    found = run.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _share(episodes: list[Episode]) -> float | None:
+    if not episodes:
+        return None
+    return sum(episode.success for episode in episodes) / len(episodes)
+
+
+def _contract(run: dict, run_dir: Path) -> Contract:
+    """Load the copy of the contract that the run keeps, or the one that run.json names."""
+    copy = run_dir / 'contract.yaml'
+    name = str(copy) if copy.is_file() else run.get('contract')
+    if not name:
+        raise UserError(f'{run_dir}: neither contract.yaml nor run.json is there; copy the '
+                        'contract of the run to contract.yaml')
+    return load_contract(name)

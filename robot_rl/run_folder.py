@@ -1,0 +1,34 @@
+"""The folder of a run: where its episodes are, and what run.json says.
+
+A demo writes run.json; a run of the launch files has only what its nodes wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from robot_rl.errors import UserError
+
+# Folders of bags below a run. What is in the first two the learner never took from the robot.
+DEMONSTRATIONS, MEASURED, BAGS = FOLDERS = 'demonstrations', 'measured', 'bags'
+RUN = 'run.json'
+MAX_RUN_BYTES = 16 << 20
+WINDOW = 20             # newest episodes whose successes tell how well it goes
+POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal',     # that may be kept
+            'demonstrator': 'demonstrator'}
+
+
+def read_run(run_dir: Path) -> dict:
+    """Return run.json, or an empty mapping where the run was not started by the demo."""
+    path = run_dir / RUN
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, encoding='utf-8') as file:
+            run = json.loads(file.read(MAX_RUN_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f'{path}: cannot be read: {error}') from None
+    if not isinstance(run, dict):
+        raise UserError(f'{path}: expected a mapping, found {type(run).__name__}')
+    return run
