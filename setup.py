@@ -22,6 +22,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
         (f'share/{NAME}/config', glob('config/*.yaml')),
+        (f'share/{NAME}/config/robots', glob('config/robots/*.yaml')),
         (f'share/{NAME}/config/sros2', glob('config/sros2/*.xml')),
         (f'share/{NAME}/launch', glob('launch/*.launch.py')),
         (f'share/{NAME}/rviz', glob('rviz/*.rviz')),
@@ -42,9 +43,15 @@ setup(
     extras_require={
         # rclpy and messages as wheels, for machines without a ROS distribution.
         'ros': ['ros-kilted-common-interfaces', 'ros-kilted-rclpy[fastrtps]'],
+        # Tab completion of `robot_rl`; ROS 2 has it for `ros2`.
+        'completion': ['argcomplete>=3'],
+        # `robot_rl export` and `robot_rl import robomimic`.
+        'robomimic': ['h5py>=3.10'],
+        'lerobot': ['pyarrow>=16'],
         # Experiments on a cluster: robot_rl/engine.py.
         'ray': ['ray>=2.40'],
         'test': [
+            'argcomplete>=3',
             'colcon-common-extensions',
             'flake8',
             'flake8-blind-except',
@@ -55,11 +62,14 @@ setup(
             'flake8-docstrings',
             'flake8-import-order',
             'flake8-quotes',
+            'h5py>=3.10',
             'hypothesis',
+            'pyarrow>=16',
             'pytest>=7,<9',         # launch_testing fails to load under 9
             'pytest-timeout',
             'scipy',
             'setuptools>=70.1,<80',     # colcon test silently runs nothing under 80
+            'tensorboard>=2.16',        # reads what curves.py writes
         ],
     },
     entry_points={

@@ -8,6 +8,8 @@ import sys
 
 from robot_rl.installed import find_installed
 
+CONTRACT_FOLDERS = ('config', 'config/robots')      # below the shared folders
+
 
 def share_folders() -> list[Path]:
     """Return the folders that may hold config/, launch/ and rviz/, nearest first."""
@@ -26,11 +28,14 @@ def shared_file(relative: str) -> Path | None:
 
 
 def contract_path(name_or_path: str) -> Path:
-    """Return the file of a contract: a path as given, a bare name from the shipped config/."""
+    """Return the file of a contract: a path as given, a bare name from the shipped config/.
+
+    Those of robots that people have are in config/robots/.
+    """
     if '/' not in name_or_path and not name_or_path.endswith(('.yaml', '.yml')):
-        shipped = shared_file(f'config/{name_or_path}.yaml')
-        if shipped:
-            return shipped
+        for folder in CONTRACT_FOLDERS:
+            if shipped := shared_file(f'{folder}/{name_or_path}.yaml'):
+                return shipped
     return Path(name_or_path)
 
 

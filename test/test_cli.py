@@ -1,13 +1,42 @@
 from __future__ import annotations
 
+from argparse import _SubParsersAction, ArgumentParser
 from dataclasses import replace
+import os
+import shlex
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from robot_rl import __version__
-from robot_rl.cli import main
+from robot_rl.cli import build_parser, main
+
+
+def every_parser(parser: ArgumentParser) -> list[ArgumentParser]:
+    """Return a parser and those of its commands."""
+    inner = [one for action in parser._actions if isinstance(action, _SubParsersAction)
+             for one in action.choices.values()]
+    return [parser] + [found for one in inner for found in every_parser(one)]
+
+
+PARSERS = {parser.prog: parser for parser in every_parser(build_parser())}
+
+
+def examples(parser: ArgumentParser) -> list[str]:
+    """Return the commands that a help gives as examples."""
+    lines = parser.epilog.partition('examples:\n')[2].split('\n\n')[0].splitlines()
+    return [line.strip().split('  ')[0] for line in lines]
+
+
+def completions(line: str) -> list[str]:
+    """Return what the shell offers for the last word of a line."""
+    result = subprocess.run(
+        [sys.executable, '-c', 'import sys; from robot_rl.cli import main; main()'],
+        env={**os.environ, '_ARGCOMPLETE': '1', '_ARGCOMPLETE_STDOUT_FILENAME': '/dev/stdout',
+             'COMP_LINE': line, 'COMP_POINT': str(len(line)), '_ARGCOMPLETE_IFS': '\n'},
+        capture_output=True, text=True)
+    return [word.strip() for word in result.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -88,7 +117,7 @@ def test_importing_what_is_no_data_set_is_refused(refused, tmp_path):
 def test_an_interrupt_ends_with_130(monkeypatch):
     def interrupt(name):
         raise KeyboardInterrupt
-    monkeypatch.setattr('robot_rl.cli.load_contract', interrupt)
+    monkeypatch.setattr('robot_rl.contract.load_contract', interrupt)
     assert main(['check', 'reach']) == 130
 
 
@@ -128,3 +157,60 @@ def test_the_exit_code_reaches_the_shell(tmp_path):
     result = subprocess.run([sys.executable, '-m', 'robot_rl.cli', 'check', tmp_path / 'absent'],
                             capture_output=True, text=True)
     assert result.returncode == 2 and 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('prog', PARSERS)
+def test_the_help_of_a_command_says_what_it_does_and_gives_examples(prog):
+    parser = PARSERS[prog]
+    assert parser.description and parser.description.endswith('.')
+    assert examples(parser)
+    assert max(len(line) for line in parser.description.splitlines()) < 92
+
+
+@pytest.mark.parametrize(('prog', 'example'), [
+    (prog, example) for prog, parser in PARSERS.items() for example in examples(parser)])
+def test_an_example_of_a_help_is_a_command_line(prog, example):
+    assert f'{example} '.startswith(f'{prog} ')
+    assert callable(build_parser().parse_args(shlex.split(example)[1:]).run)
+
+
+def test_the_help_tells_the_exit_codes(capsys):
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    printed = capsys.readouterr().out
+    codes = printed.partition('exit codes:\n')[2].split()
+    assert {'0', '1', '2', '130'} <= set(codes)
+
+
+def test_asking_for_help_loads_nothing_heavy():
+    script = ('import sys; from robot_rl.cli import build_parser; build_parser()\n'
+              'print(*({"numpy", "yaml", "torch", "rclpy", "mcap"} & set(sys.modules)))')
+    result = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ('\n', '')
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, '-c', 'import sys; from robot_rl.cli import main; '
+         'sys.exit(main(["check", "reach"]))'], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, '')
+
+
+def test_an_error_cannot_command_the_terminal(refused):
+    assert '\\x1b[2J' in refused('check', '\x1b[2J.yaml')
+
+
+def test_the_shell_completes_commands_options_and_contracts():
+    pytest.importorskip('argcomplete')
+    assert completions('robot_rl r') == ['runs', 'report']
+    assert completions('robot_rl bag inspect --to') == ['--topics']
+    assert completions('robot_rl check pu') == ['puck_push', 'push_t']
+
+
+def test_without_argcomplete_there_is_no_completion_and_no_trace(monkeypatch, capsys):
+    monkeypatch.setenv('_ARGCOMPLETE', '1')
+    monkeypatch.setitem(sys.modules, 'argcomplete', None)
+    assert main(['check', 'reach']) == 0

@@ -68,8 +68,8 @@ def test_every_file_to_install_exists(metadata):
     assert not [file for file in installed if not (ROOT / file).is_file()]
 
 
-@pytest.mark.parametrize('folder, pattern', [('config', '*.yaml'), ('launch', '*.py'),
-                                             ('rviz', '*')])
+@pytest.mark.parametrize('folder, pattern', [
+    ('config', '*.yaml'), ('config/robots', '*.yaml'), ('launch', '*.py'), ('rviz', '*')])
 def test_every_shared_file_is_installed(metadata, folder, pattern):
     installed = {file for _, files in metadata['data_files'] for file in files}
     here = {f'{folder}/{file.name}' for file in (ROOT / folder).glob(pattern) if file.is_file()}

@@ -1,0 +1,37 @@
+"""Bring what is observed as `here` to what is observed as `goal`: for robots that have no model.
+
+Both are positions of the same frame, in m, of any dimension. Rewards take Views of shape
+(..., size) and return shape (...).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_rl.layout import View
+
+TOLERANCE = 0.03        # m, here to goal: success
+SCALE = 1.0             # m, distances beyond this cost no more
+
+
+def goal_distance(observation: View) -> np.ndarray:
+    """Return the distance from here to the goal in metres."""
+    return np.linalg.norm(observation['here'] - observation['goal'], axis=-1)
+
+
+def success(observation: View) -> np.ndarray:
+    """Tell whether the goal is reached."""
+    return goal_distance(observation) < TOLERANCE
+
+
+def shaped_reward(observation: View, action: View, next_observation: View):
+    """Return (reward, terminated): 1 on success, else minus the scaled distance, at least -1."""
+    done = success(next_observation)
+    cost = np.minimum(goal_distance(next_observation) / SCALE, 1.0)
+    return np.where(done, 1.0, -cost), done
+
+
+def sparse_reward(observation: View, action: View, next_observation: View):
+    """Return (reward, terminated): 0 on success, else -1, so the return counts steps to go."""
+    done = success(next_observation)
+    return np.where(done, 0.0, -1.0), done
