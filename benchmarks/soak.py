@@ -2,9 +2,10 @@
 
 The graph runs in real time, records, and learns all the while. Every second the resident memory
 of each node is read. After the first third, in which caches fill, a straight line through it gives
-the growth; of sac_learner the transitions that it stores are taken off, which grow with what the
-robot has done. A deadline is missed for each control period without a step record, by the times
-at which policy_server published them. A stop of the robot is cleared, as a person would, and told.
+the growth; of sac_learner the transitions that it stores, in the replay and for the coverage, are
+taken off, which grow with what the robot has done. A deadline is missed for each control period
+without a step record, by the times at which policy_server published them. A stop of the robot is
+cleared, as a person would, and told.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ from robot_rl.bringup import command, graph
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Status, step_from_message
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.learning.coverage import feature_names
 from robot_rl.paths import contract_path
 from robot_rl.processes import Supervisor
 from robot_rl.progress import bar, ProgressLine
 import yaml
 
 RATE = 50.0                     # Hz
+EPISODE = 5.0                   # s, the horizon of puck_push at its own rate
 LONG, FAST = 1800.0, 60.0       # s
 WARM = 1.0 / 3.0                # share of the time that the growth does not count
 MOST_GROWTH = 1.0               # MB per hour
 MOST_MISSED = 0.001             # share of the control periods
 START = 60.0                    # s
-COLUMNS = 5                     # of a stored transition beside observations and action, floats
+COLUMNS = 2                     # of a stored transition, floats: reward and end
 SETTINGS = {'policy_server': {'mode': 'learn', 'run_episodes': 0},
             'sac_learner': {'width': 64, 'batch': 64, 'start_transitions': 500, 'utd_ratio': 0.2,
                             'autotrain': True, 'keep_checkpoints': 2}}
@@ -75,8 +78,9 @@ class Soak:
         from robot_rl.ros.qos import STEPS
         from std_msgs.msg import Float64MultiArray
 
-        document = yaml.safe_load(contract_path('reach').read_text(encoding='utf-8'))
+        document = yaml.safe_load(contract_path('puck_push').read_text(encoding='utf-8'))
         document['control_rate'] = RATE
+        document['episode']['horizon'] = int(EPISODE * RATE)
         contract = folder / 'contract.yaml'
         contract.write_text(yaml.safe_dump(document, sort_keys=False), encoding='utf-8')
         self.contract = load_contract(str(contract))
@@ -133,7 +137,8 @@ class Soak:
     def _owned(self, name: str, pid: int) -> float:
         if name != 'sac_learner':
             return resident(pid)
-        row = 2 * len(self.contract.layout) + len(self.contract.action.layout) + COLUMNS
+        row = (2 * len(self.contract.layout) + len(self.contract.action.layout) + COLUMNS
+               + len(feature_names(self.contract)))
         stored = self.operator.number(name, 'transitions_received') * row * 4
         return resident(pid) - stored * 1e-6
 

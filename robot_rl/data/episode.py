@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+import sys
 
 from robot_rl.contract import Contract, MAX_HORIZON
 from robot_rl.data.bag import BagWriter
@@ -42,6 +43,11 @@ class EpisodeRecord:
     stamp: int                  # ns, of the last step
     mode: str                   # of the policy server, as in `Mode`, lower case
     policy_version: int
+
+    @property
+    def key(self) -> str:
+        """Session and name: one text for all who keep it."""
+        return sys.intern(f'{self.session}/{self.name}')
 
 
 def episode_record(name: str, custom_data: dict[str, str], steps: list[Step],

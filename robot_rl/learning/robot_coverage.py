@@ -7,6 +7,7 @@ and all episodes, which is what there is to learn from.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,20 +83,22 @@ class RobotCoverage:
         self._columns = np.array([contract.layout.slots[name] for name in names])
         self._width = len(contract.layout)
         self._table = np.empty((1024, len(names)), np.float32)
-        self._ends: list[tuple[bool, int]] = []     # of an explorer, and its end in the table
+        self._explored = bytearray()                # of each episode, whether an explorer acted
+        self._ends = array('q')                     # and its end in the table
         self._now: Comparison | None = None
 
     def add(self, next_observation: np.ndarray, explored: bool) -> None:
         """Add an episode's observations (k, n); `explored` tells that an explorer acted."""
         found = next_observation[:, self._columns]
-        begin = self._ends[-1][1] if self._ends else 0
+        begin = self._ends[-1] if self._ends else 0
         end = begin + len(found)
         if end > len(self._table):
             grown = np.empty((max(end, 2 * len(self._table)), found.shape[1]), np.float32)
             grown[:begin] = self._table[:begin]
             self._table = grown
         self._table[begin:end] = found
-        self._ends.append((explored, end))
+        self._explored.append(explored)
+        self._ends.append(end)
         if self._now:
             self._now = self._with(self._now, explored, found)
 
@@ -104,8 +107,8 @@ class RobotCoverage:
         nothing = Coverage.empty(simulator.features)
         now = Comparison(simulator, nothing, nothing, 0)
         begin = 0
-        for explored, end in self._ends:
-            now = self._with(now, explored, self._table[begin:end])
+        for explored, end in zip(self._explored, self._ends):
+            now = self._with(now, bool(explored), self._table[begin:end])
             begin = end
         self._now = now
 

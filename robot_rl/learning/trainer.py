@@ -212,7 +212,7 @@ class Trainer:
             self._on_note(f'episode refused: {error}')
             return
         self._note(episode.session, episode.total)
-        key = f'{episode.session}/{episode.name}'
+        key = episode.key
         if key in self._received:
             return
         self._received[key] = len(episode.transitions)
@@ -237,7 +237,7 @@ class Trainer:
         self._total = max(self._total, total)
 
     def _add(self, episode: EpisodeRecord) -> None:
-        self._learner.add(f'{episode.session}/{episode.name}', episode.transitions, episode.stamp,
+        self._learner.add(episode.key, episode.transitions, episode.stamp,
                           SOURCES[episode.mode])
 
     def _release(self) -> None:

@@ -73,7 +73,7 @@ def test_a_child_does_not_train_other_than_what_was_asked_for(tmp_path):
 def test_the_child_is_told_every_setting_exactly(settings, gaps):
     settings = replace(settings, gaps=tuple(load_gap(text) for text in gaps))
     command = child_command(REACH.file, Path('a run'), settings, gaps)
-    options = parse(command[3:])
+    options = parse(command[command.index('--with-parent'):])
     assert settings_of(options) == settings
     assert (options.contract, options.run_dir) == (str(REACH.file), Path('a run'))
     assert options.with_parent
