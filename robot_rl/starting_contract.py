@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import textwrap
 
+from robot_rl.bounded_yaml import load_bounded
 from robot_rl.fields import OBSERVATION_TYPES
 import yaml
 
@@ -184,7 +185,7 @@ def _name(topic: str) -> str:
 def _text(value: str) -> str:
     """Return a string as YAML that is read back as it is."""
     try:
-        plain = yaml.safe_load(f'[{value}]') == [value]
+        plain = load_bounded(f'[{value}]', 100) == [value]
     except (yaml.YAMLError, ValueError):
         plain = False
     return value if plain else yaml.safe_dump(value, default_style='"', width=10 ** 6).strip()
