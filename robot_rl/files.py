@@ -1,4 +1,4 @@
-"""Write files so that a crash at any moment leaves the old one or the new one, never a part."""
+"""Files: a crash at any moment leaves the old one or the new one; what is read is bounded."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     finally:
         temporary.unlink(missing_ok=True)       # the room on a full disk is somebody else's
     sync_folder(path.parent)
+
+
+def read_up_to(path: Path, most: int) -> bytes:
+    """Return the bytes of a file, at most one more than `most`: whoever decodes them refuses that.
+
+    Raises UserError naming a file that cannot be read.
+    """
+    try:
+        with open(path, 'rb') as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from robot_rl.bundle import MAX_BYTES, unpack
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
+from robot_rl.files import read_up_to
 from robot_rl.learning.diffusion_policy import decode_actor, decode_demonstrator
 from robot_rl.learning.policy import decode_explorers
 
@@ -67,11 +68,7 @@ class ArtifactSummary:
 
 def read_artifact(path: Path, contract: Contract | None = None) -> ArtifactSummary:
     """Return what is in a file, held against a contract if there is one; raise UserError."""
-    try:
-        with open(path, 'rb') as file:
-            data = file.read(MAX_BYTES + 1)     # unpacking refuses the one more
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
+    data = read_up_to(path, MAX_BYTES)
     arrays, manifest = unpack(data, str(path))
     if not _is_shallow(manifest, MAX_DEPTH):
         raise UserError(f'{path}: manifest: expected at most {MAX_DEPTH} levels, found more')

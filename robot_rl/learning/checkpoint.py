@@ -15,7 +15,7 @@ import numpy as np
 from robot_rl.bundle import MAX_BYTES, pack, unpack
 from robot_rl.contract import Contract
 from robot_rl.errors import Mismatch, UserError
-from robot_rl.files import sync_folder, write_atomic
+from robot_rl.files import read_up_to, sync_folder, write_atomic
 
 PATTERN = 'checkpoint_*.safetensors'
 REFUSED = 'refused'         # folder below, of what was no checkpoint to go on with
@@ -56,11 +56,7 @@ def save_checkpoint(folder: Path, arrays: Arrays, manifest: dict, contract: Cont
 
 def load_checkpoint(path: Path, contract: Contract) -> tuple[Arrays, dict]:
     """Return (arrays, manifest), or raise UserError or Mismatch naming the file."""
-    try:
-        with open(path, 'rb') as file:
-            data = file.read(MAX_BYTES + 1)     # unpacking refuses the one more
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
+    data = read_up_to(path, MAX_BYTES)
     arrays, manifest = unpack(data, str(path))
     if manifest.get('kind') != 'checkpoint':
         raise UserError(f'{path}: kind: expected checkpoint, found {manifest.get("kind")!r}')
