@@ -11,6 +11,7 @@ import numpy as np
 
 from robot_rl.layout import View
 from robot_rl.tasks.planar import at_height, joint_velocity, tip_path
+from robot_rl.tasks.rewards import per_step
 
 GOAL = np.array([0.30, 0.09])       # m, centre of the ring in puck_push.xml
 TOLERANCE = 0.03                    # m, puck centre to goal: success
@@ -58,8 +59,7 @@ def sparse_reward(observation: View, action: View, next_observation: View):
     The return counts steps to go; a critic that starts near 0 is optimistic about what it has not
     tried, which a 0/1 reward would not give.
     """
-    done = success(next_observation)
-    return np.where(done, 0.0, -1.0), done
+    return per_step(success(next_observation))
 
 
 def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:

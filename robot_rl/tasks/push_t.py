@@ -13,6 +13,7 @@ import numpy as np
 
 from robot_rl.layout import View
 from robot_rl.tasks.planar import at_height
+from robot_rl.tasks.rewards import per_step
 
 SIZE = 0.512                                # m, side of the square workspace
 BAR, STEM = (0.12, 0.03), (0.03, 0.09)      # m, along x and y of the upright T
@@ -60,8 +61,7 @@ def shaped_reward(observation: View, action: View, next_observation: View):
 
 def sparse_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 0 on success, else -1, so the return counts steps to go."""
-    done = success(next_observation)
-    return np.where(done, 0.0, -1.0), done
+    return per_step(success(next_observation))
 
 
 def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from robot_rl.layout import View
 from robot_rl.tasks.planar import at_height, joint_velocity, tip_path
+from robot_rl.tasks.rewards import nearer, per_step
 
 GOAL = np.array([0.22, 0.18])       # m, centre of the ring in reach.xml
 TOLERANCE = 0.03                    # m, tip to goal: success
@@ -30,15 +31,12 @@ def success(observation: View) -> np.ndarray:
 
 def shaped_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 1 on success, else minus the scaled distance, at least -1."""
-    done = success(next_observation)
-    cost = np.minimum(goal_distance(next_observation) / SCALE, 1.0)
-    return np.where(done, 1.0, -cost), done
+    return nearer(success(next_observation), goal_distance(next_observation), SCALE)
 
 
 def sparse_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 0 on success, else -1, so the return counts steps to go."""
-    done = success(next_observation)
-    return np.where(done, 0.0, -1.0), done
+    return per_step(success(next_observation))
 
 
 def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:
