@@ -12,7 +12,7 @@ from pathlib import Path
 
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
-from robot_rl.files import write_atomic
+from robot_rl.files import read_up_to, write_atomic
 from robot_rl.fit_run import DEMONSTRATOR
 from robot_rl.intervals import wilson
 from robot_rl.learning.artifact import MAX_POLICY_BYTES
@@ -33,11 +33,10 @@ def demonstrators(run_dir: Path, contract: Contract, outcomes: Iterable[tuple[in
     outcomes, found = list(outcomes), []
     for path in sorted((run_dir / FOLDER).glob(f'*/*/{DEMONSTRATOR}')):
         try:
-            with open(path, 'rb') as file:
-                artifact = file.read(MAX_POLICY_BYTES + 1)      # decoding refuses the one more
+            artifact = read_up_to(path, MAX_POLICY_BYTES)
             manifest = decode_demonstrator(artifact, contract, str(path)).manifest
             found.append(_described(manifest, outcomes))
-        except (UserError, OSError) as error:
+        except UserError as error:
             found.append({'version': -1, 'name': 'unreadable', 'reason': str(error)})
     return sorted(found, key=lambda one: one['version'])
 
