@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from fault_account import account, Log, plan, too_fast, transitions
 import numpy as np
 from robot_rl.benchmarking import finish, parser_of, verdicts
+from robot_rl.bringup import keep_apart
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.progress import bar, ProgressLine
 
@@ -230,8 +231,7 @@ def run(log: Log, run_dir: Path, kinds: Sequence[Kind], each: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    keep_apart()
     from fault_kinds import KINDS
 
     parser = parser_of(__doc__, 'faults', 'two injections of each kind')

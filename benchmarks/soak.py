@@ -23,7 +23,7 @@ import time
 
 import numpy as np
 from robot_rl.benchmarking import finish, parser_of, verdicts
-from robot_rl.bringup import command, graph
+from robot_rl.bringup import command, graph, keep_apart
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Status, step_from_message
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
@@ -183,8 +183,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.ArgumentParser, argpars
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
     parser, options = parse(arguments)
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    keep_apart()
     folder = Path(tempfile.mkdtemp(prefix='soak_'))
     try:
         soak = Soak(folder)

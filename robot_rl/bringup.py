@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import json
 import math
+import os
 from pathlib import Path
 import sys
 
@@ -110,6 +111,15 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
         specs.append(NodeSpec(name, name, namespace.strip('/'), parameters, REMAPPINGS[name],
                               file))
     return tuple(specs)
+
+
+def keep_apart() -> None:
+    """Keep this process and its nodes on this machine, in a ROS domain of their own.
+
+    What the environment says already stands.
+    """
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 def command(spec: NodeSpec, log_level: str = '') -> list[str]:

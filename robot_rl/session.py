@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
-import os
 from pathlib import Path
 import time
 
-from robot_rl.bringup import command, NodeSpec
+from robot_rl.bringup import command, keep_apart, NodeSpec
 from robot_rl.errors import UserError
 from robot_rl.processes import Exit, Supervisor
 from robot_rl.progress import ProgressLine
@@ -48,8 +47,7 @@ class Session:
 
     def start(self) -> None:
         """Start the graph and wait until every node has said how it is."""
-        os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        keep_apart()
         import rclpy
         from rclpy.signals import SignalHandlerOptions
         from robot_rl.ros.operator import Operator
