@@ -18,6 +18,12 @@ from std_srvs.srv import SetBool, Trigger
 
 NODES = ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner',
          'demo_ingest')
+SERVICES = {
+    'policy_server/set_parameters': SetParameters, 'policy_server/run': SetBool,
+    'policy_server/stop': Trigger, 'policy_server/clear_stop': Trigger,
+    'policy_server/evaluate_and_keep': Trigger, 'safety_stop/clear_stop': Trigger,
+    'sac_learner/train': SetBool, 'sac_learner/save_checkpoint': Trigger,
+    'sim_bridge/train_explorers': Trigger, 'demo_ingest/fit': Trigger}
 CALL_TIMEOUT = 30.0     # s
 
 
@@ -31,6 +37,10 @@ class Operator(Node):
         self._on_event = on_event
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
+        # Before the subscriptions: endpoints are made known in order, so a node whose status comes
+        # knows these clients too. rmw_fastrtps drops the answer to one it has not found in 0.1 s.
+        self._by_service = {name: self.create_client(kind, name)
+                            for name, kind in SERVICES.items()}
         for name in NODES:
             self.create_subscription(
                 DiagnosticArray, f'{name}/status',
@@ -67,35 +77,34 @@ class Operator(Node):
 
     def switch(self, service: str, on: bool) -> None:
         """Call a SetBool service; raise UserError with the reason of a refusal."""
-        self._call(SetBool, service, SetBool.Request(data=on))
+        self._call(service, SetBool.Request(data=on))
 
     def trigger(self, service: str) -> None:
         """Call a Trigger service; raise UserError with the reason of a refusal."""
-        self._call(Trigger, service, Trigger.Request())
+        self._call(service, Trigger.Request())
 
     def configure(self, node: str, **values) -> None:
         """Set parameters of a node; raise UserError with the reason of a refusal."""
-        request = SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
-        self._call(SetParameters, f'{node}/set_parameters', request)
+        self._call(f'{node}/set_parameters', SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
 
-    def _call(self, kind, service: str, request) -> None:
-        client = self.create_client(kind, service)
-        try:
-            if not self.until(client.service_is_ready, CALL_TIMEOUT):
-                raise UserError(f'{service}: not there after {CALL_TIMEOUT:g} s; is its node up?')
-            future = client.call_async(request)
-            if not self.until(future.done, CALL_TIMEOUT):
-                raise UserError(f'{service}: no answer in {CALL_TIMEOUT:g} s')
-        finally:
+    def _call(self, service: str, request) -> None:
+        client = self._by_service[service]
+        if not self.until(client.service_is_ready, CALL_TIMEOUT):
+            raise UserError(f'{service}: not there after {CALL_TIMEOUT:g} s; is its node up?')
+        future = client.call_async(request)
+        if not self.until(future.done, CALL_TIMEOUT):
+            # With its client the request is gone too: it must not be done later.
             self.destroy_client(client)
+            self._by_service[service] = self.create_client(SERVICES[service], service)
+            raise UserError(f'{service}: no answer in {CALL_TIMEOUT:g} s')
         response = future.result()
-        results = response.results if kind is SetParameters else [response]
-        for result in results:
-            if kind is SetParameters and not result.successful:
-                raise UserError(f'{service}: {result.reason}')
-            if kind is not SetParameters and not result.success:
-                raise UserError(f'{service}: {result.message}')
+        if isinstance(request, SetParameters.Request):
+            refusals = [result.reason for result in response.results if not result.successful]
+        else:
+            refusals = [] if response.success else [response.message]
+        if refusals:
+            raise UserError(f'{service}: {"; ".join(refusals)}')
 
     def close(self) -> None:
         """Leave the graph."""
