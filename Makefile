@@ -35,8 +35,10 @@ $(VENV)/.ready: setup.py constraints.txt
 	  -e '.[ros,test]'
 	@touch $@
 
+# A file's tests stay in one process, in order; each process has its own ROS domain.
 test: build
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder
 
 demo: setup
 	$(VENV)/bin/robot_rl demo

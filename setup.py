@@ -67,6 +67,7 @@ setup(
             'pyarrow>=16',
             'pytest>=7,<9',         # launch_testing fails to load under 9
             'pytest-timeout',
+            'pytest-xdist',         # make test runs files side by side
             'scipy',
             'setuptools>=70.1,<80',     # colcon test silently runs nothing under 80
             'tensorboard>=2.16',        # reads what curves.py writes
