@@ -41,7 +41,8 @@ class Robot:
         self.heard: list[tuple[float, bool]] = []       # (monotonic s, whether it was a stop)
         self.events: list[tuple[str, dict[str, str]]] = []
         specs = [spec for spec in graph('sim', contract='reach', run_dir=str(folder),
-                                        overrides={'policy_server': {'mode': 'random'}})
+                                        overrides={'policy_server': {'mode': 'random'},
+                                                   'safety_stop': {'timeout': 0.1}})
                  if spec.name in NODES]
         with contextlib.ExitStack() as stack:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
