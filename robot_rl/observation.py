@@ -116,6 +116,10 @@ class Assembler:
         reward = self._reward[0][1].values[0] if self._reward and not reward_stale else None
         return Reading(np.array(values), self.newest, stale, reward, reward_stale)
 
+    def ages(self, now: int) -> list[float]:
+        """Return how old each entry is at time `now` ns, in s, the reward's last."""
+        return [(now - held.stamp) * 1e-9 for held in self._held]
+
     def stale(self, now: int) -> str:
         """Return why not to act at time `now` ns, or ''."""
         return self._stale([*self._observed, *self._reward], now)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 import sys
+import time
 
 from rclpy.node import Node
 from robot_rl.contract import load_contract
@@ -16,9 +17,12 @@ from robot_rl.data.steps import STEPS_TYPE
 from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import limit, parameter, Parameters
 from robot_rl.ros.qos import EVENTS, STEPS, STREAM
 from robot_rl.ros.recorded import RecordedTopic
+from robot_rl.vitals.limits import Part
+from robot_rl.vitals.recording import RecordingVitals
+from robot_rl.vitals.topics import Needed, needed_rate
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
@@ -41,6 +45,16 @@ class Settings:
                                  low=1 << 16, high=(1 << 31) - 1)
     min_free_bytes: int = parameter(200_000_000, 'Free disk below which no episode starts, bytes',
                                     low=0, high=(1 << 31) - 1)
+    warn_rate: float = limit(0.9, 'Rate of an observed topic below which diagnostics warn, as '
+                             'share of what the contract needs')
+    error_rate: float = limit(0.5, 'The same for an error')
+    warn_gap: float = limit(1.0, 'Longest silence of an observed topic in a minute above which '
+                            'they warn, as share of its max_age')
+    warn_queue: float = limit(0.25, 'Share of queue_bytes in use above which they warn')
+    error_queue: float = limit(0.75, 'The same for an error')
+    warn_hours: float = limit(2.0, 'Hours until the disk has only min_free_bytes left, at the '
+                              'present rate, below which they warn')
+    error_hours: float = limit(0.25, 'The same for an error')
 
 
 class DataRecorder(Node):
@@ -48,7 +62,8 @@ class DataRecorder(Node):
 
     def __init__(self):
         super().__init__('data_recorder')
-        self.settings = settings = Parameters(self, Settings).settings
+        self._live = Parameters(self, Settings)
+        self.settings = settings = self._live.settings
         self.contract = load_contract(settings.contract)
         self._transitions = self.create_publisher(UInt8MultiArray, 'transitions', STREAM)
         self._event = EventPublisher(self)
@@ -75,6 +90,10 @@ class DataRecorder(Node):
             for index, (name, kind, qos) in enumerate(topics.values())]
         observed = {self.resolve_topic_name(entry.topic) for entry in seen}
         self._observed = [topic for topic in self._topics if topic.name in observed]
+        needs = {self.resolve_topic_name(entry.topic): (
+            needed_rate(entry, self.contract.control_rate), entry.max_age) for entry in seen}
+        self._vitals = RecordingVitals([Needed(name, *needs.get(name, ())) for name in topics],
+                                       self._sim_time)
         for service, kind, call in (
                 ('~/start_episode', Trigger, lambda request: recorder.start_episode()),
                 ('~/end_episode', SetBool, lambda request: recorder.end_episode(request.data)),
@@ -82,13 +101,14 @@ class DataRecorder(Node):
                 ('~/republish', Trigger, lambda request: recorder.republish())):
             self.create_service(kind, service, lambda request, response, call=call: _answer(
                 response, *call(request)))
-        self._health = HealthReporter(self, self._describe)
+        self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
 
     def _on_message(self, index: int, data: bytes, info: dict) -> None:
         """Queue a message with when it arrived and when it was sent."""
         received = (self.get_clock().now().nanoseconds if self._sim_time
                     else info['received_timestamp'])
         self._recorder.put(index, data, received, info['source_timestamp'])
+        self._vitals.heard(index, len(data), received)
 
     def _on_mismatch(self, topic: str, policy: str) -> None:
         self._on_event('qos_mismatch', {'topic': topic, 'policy': policy})
@@ -117,6 +137,10 @@ class DataRecorder(Node):
             text += f', nothing came yet on {values["silent"]}'
         worth_a_look = silent and stats['bag'] or mismatches or any(misses.values())
         return Health(text, values, WARN if worth_a_look else OK)
+
+    def _parts(self) -> list[Part]:
+        return self._vitals.parts(self._live.settings, time.monotonic(),
+                                  self.get_clock().now().nanoseconds, self._recorder.stats())
 
     def close(self) -> None:
         """Write what is queued and complete the open bag."""

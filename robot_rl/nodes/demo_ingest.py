@@ -21,8 +21,9 @@ from robot_rl.learning.posterior import FitConfig, SPREADS
 from robot_rl.ros.demonstrator_fit import DemonstratorFit, FitOrder
 from robot_rl.ros.health import EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import limit, parameter, Parameters
 from robot_rl.ros.training import TrainingService
+from robot_rl.vitals.limits import at_most, Part
 from std_srvs.srv import Trigger
 
 FIT = FitConfig()
@@ -59,6 +60,9 @@ class Settings:
     fit_seed: int = parameter(FIT.seed, 'Seed of a fit', low=0, live=True)
     fit_threads: int = parameter(FitSettings().threads, 'Processor threads of a fit', low=1,
                                  high=256, live=True)
+    warn_dropped: float = limit(0.5, 'Share of the episodes of a scan that were not taken above '
+                                'which diagnostics warn')
+    warn_stalled: float = limit(600.0, 'Time without progress of a fit above which they warn, s')
 
     def order(self) -> FitOrder:
         """Return what to fit, and from what."""
@@ -104,7 +108,7 @@ class DemoIngest(Node):
         self._closing = threading.Event()
         self._event = EventPublisher(self)
         self.create_service(Trigger, '~/scan', self._on_scan)
-        self._health = HealthReporter(self, self._describe)
+        self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
         self._fit = TrainingService(
             self, DemonstratorFit(self.contract, lambda: self._live.settings.order()),
             self._event, self._health.publish)
@@ -166,6 +170,14 @@ class DemoIngest(Node):
         level = WARN if tally.refused and self._fit.level == OK else self._fit.level
         return Health('; '.join(filter(None, (tally.text, self._fit.text))),
                       {**values, **self._fit.values()}, level)
+
+    def _parts(self) -> list[Part]:
+        limits, tally = self._live.settings, self._tally
+        episodes = tally.episodes + tally.dropped
+        share = tally.dropped / episodes if episodes else None
+        return [Part('recordings', {**vars(tally), 'dropped_share': share}, [
+            at_most('share of the episodes that were not taken', share, limits.warn_dropped)]),
+            self._fit.part(limits.warn_stalled)]
 
     def close(self) -> None:
         """End a scan after the bag at hand; a fit goes on at the next start."""

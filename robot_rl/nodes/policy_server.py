@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from enum import Enum
 from functools import partial
 import sys
 import time
@@ -25,28 +24,18 @@ from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
 from robot_rl.ros.output import Output
 from robot_rl.ros.params import Parameters
+from robot_rl.ros.phase import Phase
 from robot_rl.ros.policy_settings import Settings
 from robot_rl.ros.qos import LATCHED, SENSOR
 from robot_rl.ros.requests import Requests
 from robot_rl.ros.reset import Reset
 from robot_rl.safety.gate import E_STOP, PRESSED, SWITCHES
 from robot_rl.safety.lateness import Lateness
+from robot_rl.vitals.limits import Part
+from robot_rl.vitals.serving import ServingVitals
 from std_msgs.msg import UInt8MultiArray
 
 WATCH_PERIOD = 0.02     # s of wall time between looks at what no observation moves on; heartbeats
-
-
-class Phase(Enum):
-    """What the server is doing, as its status says it."""
-
-    INACTIVE = 'inactive'
-    IDLE = 'idle'
-    RESETTING = 'resetting the world'
-    WAITING = 'waiting for fresh observations'
-    RUNNING = 'running'
-    SETTLING = 'settling'
-
-
 LEVELS = {'stop': WARN, 'policy_refused': WARN, 'policy_late': WARN, 'evaluation_ended': WARN,
           'intervention_began': WARN, 'start_refused': WARN, 'reset': ERROR}
 
@@ -67,6 +56,7 @@ class PolicyServer(ManagedNode):
         self._phase, self._phase_since = Phase.INACTIVE, time.monotonic()
         self._watched = time.monotonic()        # when `_watch` ran last
         self._assembler = Assembler(self.contract)
+        self._vitals = ServingVitals(self.contract, self.settings.lockstep)
         self.guard: Guard | None = None        # from `configure` on, as the next two
         self._output: Output | None = None
         self._reset: Reset | None = None
@@ -75,7 +65,7 @@ class PolicyServer(ManagedNode):
         self._episodes = 0
         self._events = EventPublisher(self)
         self._kept = self.create_publisher(UInt8MultiArray, '~/kept', LATCHED)
-        self.health = HealthReporter(self, self._describe)
+        self.health = HealthReporter(self, self._describe, self.contract.task, self._parts)
         if self.settings.autostart:
             self.autostart()
 
@@ -147,7 +137,9 @@ class PolicyServer(ManagedNode):
     # Inputs.
 
     def _on_observation(self, index: int, message) -> None:
-        if self._assembler.update(index, message, self.get_clock().now().nanoseconds):
+        now = self.get_clock().now().nanoseconds
+        self._vitals.hearing.heard(index, now)
+        if self._assembler.update(index, message, now):
             self._halt('clock_began_again')     # no transition joins two worlds
         if self.settings.lockstep and self._assembler.complete():
             self._tick()
@@ -269,9 +261,11 @@ class PolicyServer(ManagedNode):
                 self._lateness = Lateness(1.0 / self.contract.control_rate)
                 self._watched = time.monotonic()
         elif self.running:
-            self._phase_since = time.monotonic()
+            self._phase_since = began = time.monotonic()
             late = 0 if self.settings.lockstep else self._lateness.tick(self._seconds())
-            self._act(self._assembler.take(self._now()), late)
+            now = self._now()
+            self._act(self._assembler.take(now), late)
+            self._vitals.ticked(began, time.monotonic() - began, self._assembler.ages(now), late)
 
     def _act(self, reading: Reading, late: int = 0) -> None:
         self._send(self._rollout.tick(reading, self.guard.signals(), self.guard.stop,
@@ -309,6 +303,7 @@ class PolicyServer(ManagedNode):
         self._output.send(tick, self._rollout, self._now())
         if not tick.ended:
             return
+        self._vitals.ended(tick.step)
         self._rollout = None
         kept = self._agenda.ended(tick)
         if kept:
@@ -324,7 +319,8 @@ class PolicyServer(ManagedNode):
     def _describe(self) -> Health:
         values = {'episodes': self._episodes, 'policy_version': self._policies.version,
                   'newest_policy': self._policies.newest[0],
-                  'policy_swaps': self._policies.swaps, 'contract': self.contract.hash}
+                  'policy_swaps': self._policies.swaps, 'contract': self.contract.hash,
+                  'stop_reason': self._agenda.stopped}
         values |= self._agenda.figures(self.settings) | self._runners.counts.values()
         if self._output:
             values |= {f'last_{key}': value for key, value in self._output.last_end.items()}
@@ -338,6 +334,11 @@ class PolicyServer(ManagedNode):
             seen = self._assembler.look(self._now())
             text += f': {seen.stale or self.guard.reason(seen) or "the world stands still"}'
         return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
+    def _parts(self) -> list[Part]:
+        return self._vitals.parts(
+            self.settings, time.monotonic(), self.get_clock().now().nanoseconds,
+            self._policies.version, self.active)
+
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 import sys
+import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -23,8 +24,9 @@ from robot_rl.learning.trainer import Trainer, TrainerSettings
 from robot_rl.ros.codecs import bytes_message, status_values
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import limit, parameter, Parameters
 from robot_rl.ros.qos import LATCHED, STREAM
+from robot_rl.vitals.learning import LearningVitals
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 import torch
@@ -79,6 +81,13 @@ class Settings:
     initial_temperature: float = parameter(0.2, 'Entropy weight at the start', low=1e-6)
     target_entropy: float = parameter(-1.0, 'Target entropy per action dimension, nats',
                                       low=-10.0, high=1.0)
+    warn_behind: float = limit(300.0, 'Time that the updates owed take above which diagnostics '
+                               'warn, s')
+    error_behind: float = limit(0.0, 'The same for an error')
+    warn_transition_age: float = limit(0.0, 'Age of the newest transition above which they warn, '
+                                       's')
+    warn_unsaved: float = limit(1800.0, 'Time with updates that no checkpoint has above which '
+                                'they warn, s')
 
 
 class SacLearner(Node):
@@ -86,7 +95,8 @@ class SacLearner(Node):
 
     def __init__(self):
         super().__init__('sac_learner')
-        self.settings = settings = Parameters(self, Settings).settings
+        self._live = Parameters(self, Settings)
+        self.settings = settings = self._live.settings
         torch.set_num_threads(settings.threads)
         contract = load_contract(settings.contract)
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
@@ -108,7 +118,7 @@ class SacLearner(Node):
         self._trainer.train(settings.autotrain)
         self._trainer.start()
         self._republish = self.create_client(Trigger, 'republish')
-        self._catch_up = CatchUp(ASK_AGAIN)
+        self._catch_up, self._vitals = CatchUp(ASK_AGAIN), LearningVitals(folder)
         self._hand_on('transitions', self._trainer.receive, STREAM)
         self.create_subscription(DiagnosticArray, 'recorder_status', self._on_recorder, LATCHED)
         self._hand_on('explorers', self._trainer.receive_explorers, LATCHED)
@@ -116,7 +126,8 @@ class SacLearner(Node):
         self._hand_on(DEMONSTRATOR, self._trainer.receive_demonstrator, LATCHED)
         self.create_service(SetBool, '~/train', self._on_train)
         self.create_service(Trigger, '~/save_checkpoint', self._on_save)
-        self._health = HealthReporter(self, self._describe)
+        self._health = HealthReporter(self, self._describe, contract.task, lambda: (
+            self._vitals.parts(self._live.settings, time.monotonic(), self._trainer.progress)))
         wall = Clock(clock_type=ClockType.STEADY_TIME)
         self._first = self.create_timer(0.1, self._ask_at_start, clock=wall)
         self.create_timer(ASK_AGAIN, self._ask_for_missing, clock=wall)

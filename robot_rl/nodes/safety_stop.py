@@ -17,10 +17,12 @@ from robot_rl.fields import BadMessage
 from robot_rl.ros.codecs import action_message, action_values, interface_class
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import limit, parameter, Parameters
 from robot_rl.ros.qos import COMMAND, LATCHED
 from robot_rl.safety.gate import Gate
 from robot_rl.safety.watch import Watch
+from robot_rl.vitals.limits import at_most, Part
+from robot_rl.vitals.meters import Meter
 from std_msgs.msg import Bool, UInt64
 from std_srvs.srv import Trigger
 
@@ -36,6 +38,8 @@ class Settings:
         0.1, 'Silence of the heartbeat in wall time that stops the robot, s', low=0.02, high=60.0)
     repeat: float = parameter(0.0, 'Stop actions per second of silence; 0: at the control rate',
                               low=0.0, high=1000.0)
+    warn_gap: float = limit(0.8, 'Longest silence of the heartbeat in a minute above which '
+                            'diagnostics warn, as share of timeout')
 
 
 class SafetyStop(Node):
@@ -43,9 +47,10 @@ class SafetyStop(Node):
 
     def __init__(self):
         super().__init__('safety_stop')
-        settings = Parameters(self, Settings).settings
+        self._live = Parameters(self, Settings)
+        settings = self._live.settings
         self.contract = load_contract(settings.contract)
-        self._watch = Watch(int(settings.timeout * 1e9))
+        self._watch, self._pulse = Watch(int(settings.timeout * 1e9)), Meter()
         action = self.contract.action
         self._action = np.zeros(len(action.layout))     # to stop with
         self._gate, self._bad_actions = Gate(self.contract), 0
@@ -53,7 +58,7 @@ class SafetyStop(Node):
         self._commands = self.create_publisher(kind, action.topic, COMMAND)
         self._stopped = self.create_publisher(Bool, '~/stopped', LATCHED)
         self._event = EventPublisher(self)
-        self._health = HealthReporter(self, self._describe)
+        self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
         self.create_subscription(UInt64, 'heartbeat', self._on_heartbeat, COMMAND)
         self.create_subscription(kind, action.topic, self._on_action, COMMAND)
         self.create_service(Trigger, '~/clear_stop', self._on_clear_stop)
@@ -66,6 +71,10 @@ class SafetyStop(Node):
 
     def _on_heartbeat(self, message: UInt64) -> None:
         self._watch.beat(message.data, time.monotonic_ns())
+        if message.data:
+            self._pulse.add(time.monotonic())
+        else:
+            self._pulse.forget()        # an orderly end: none is due
         self._look_timer.reset()
 
     def _on_action(self, message) -> None:
@@ -134,6 +143,13 @@ class SafetyStop(Node):
             advice = 'start it again' if watch.silent(time.monotonic_ns()) else 'call clear_stop'
             return Health(f'stopped: {watch.stopped}; {advice}', values, ERROR)
         return Health('armed' if watch.armed else 'not armed', values, OK)
+
+    def _parts(self) -> list[Part]:
+        pulse, settings = self._pulse.look(time.monotonic()), self._live.settings
+        most = settings.timeout * settings.warn_gap
+        return [Part('heartbeat', {'rate_hz': pulse.rate, 'age_s': pulse.age,
+                                   'longest_gap_s': pulse.gap, 'timeout_s': settings.timeout},
+                     [at_most('longest silence of the heartbeat', pulse.gap, most, unit='s')])]
 
 
 def main() -> int:

@@ -23,12 +23,14 @@ from robot_rl.ros.explorer_training import ExplorerTraining
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter
 from robot_rl.ros.main import run
 from robot_rl.ros.markers import clear_markers, geom_markers
-from robot_rl.ros.params import parameter, Parameters
+from robot_rl.ros.params import limit, parameter, Parameters
 from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
 from robot_rl.ros.training import TrainingService
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import load_gap
 from robot_rl.sim.twin import Diverged, Twin, WORLD_FRAME
+from robot_rl.vitals.limits import at_least, Part
+from robot_rl.vitals.meters import Meter
 from rosgraph_msgs.msg import Clock as ClockMessage
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -71,6 +73,11 @@ class Settings:
     train_seed: int = parameter(TRAIN.seed, 'Seed of a training', low=0)
     train_workers: int = parameter(TRAIN.threads, 'Processor threads of its physics', low=1,
                                    high=256)
+    warn_pace: float = limit(0.9, 'Simulated seconds per second below which diagnostics warn, as '
+                             'share of pace; not in lockstep')
+    error_pace: float = limit(0.5, 'The same for an error')
+    warn_stalled: float = limit(600.0, 'Time without progress of a training above which they '
+                                'warn, s')
 
     def training(self) -> TrainSettings:
         """Return what to train; raise InvalidFile for a gap that is none."""
@@ -86,17 +93,18 @@ class SimBridge(Node):
 
     def __init__(self):
         super().__init__('sim_bridge')
-        self.settings = settings = Parameters(self, Settings).settings
+        self._live = Parameters(self, Settings)
+        self.settings = settings = self._live.settings
         self.contract = load_contract(settings.contract)
         self._gap = load_gap(settings.gap)
         self._twin: Twin | None = None
         self._fault = ''                # why the world stands still: no model, or diverged
-        self._steps, self._bad_actions = 0, 0
+        self._steps, self._bad_actions, self._pace = 0, 0, Meter()
         self._size = len(self.contract.action.layout)
         self._command, self._command_at = np.zeros(self._size), 0
         self._shown, self._sent = 0.0, 0.0
         self._event = EventPublisher(self)
-        self._health = HealthReporter(self, self._describe)
+        self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
         job = ExplorerTraining(self.contract, settings.training(), settings.train_gaps,
                                Path(settings.explorers_dir))
         self._training = TrainingService(self, job, self._event, self._health.publish)
@@ -167,6 +175,7 @@ class SimBridge(Node):
             self._event('diverged', ERROR, reason=error)
             return
         self._steps += 1
+        self._pace.add(time.monotonic(), self._twin.period_ns * 1e-9)
         self._publish()
 
     def _on_reset(self, request, response):
@@ -222,6 +231,14 @@ class SimBridge(Node):
                              'gap': self._gap.name, 'bad_actions': self._bad_actions,
                              'tf': 'on' if TFMessage else 'off, tf2_msgs is not installed',
                              'contract': self.contract.hash, **self._training.values()}, level)
+
+    def _parts(self) -> list[Part]:
+        limits, pace = self._live.settings, self._pace.look(time.monotonic())
+        due = 0.0 if limits.lockstep or self._fault else limits.pace
+        return [Part('simulation', {
+            'real_time_factor': pace.rate, 'longest_gap_s': pace.gap, 'steps': self._steps,
+        }, [at_least('real-time factor', pace.rate, due * limits.warn_pace,
+                     due * limits.error_pace)]), self._training.part(limits.warn_stalled)]
 
 
 def _transforms(frames, stamp: Time):

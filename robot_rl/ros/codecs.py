@@ -14,7 +14,7 @@ from robot_rl.data.steps import Step
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, UInt8MultiArray
 
 __all__ = ['action_message', 'action_values', 'bytes_message', 'fill', 'interface_class',
-           'status_message', 'status_values', 'step_message']
+           'status_entry', 'status_message', 'status_values', 'step_message']
 
 
 def interface_class(name: str):
@@ -75,14 +75,21 @@ def bytes_message(data: bytes) -> UInt8MultiArray:
     return UInt8MultiArray(data=array.array('B', data))
 
 
+def status_entry(name: str, text: str, values: dict, level: bytes = DiagnosticStatus.OK,
+                 hardware: str = 'robot_rl') -> DiagnosticStatus:
+    """Return one status or event: what (message) with its figures (values); None is unknown."""
+    return DiagnosticStatus(
+        level=level, name=name, message=text, hardware_id=hardware,
+        values=[KeyValue(key=key, value='' if value is None else str(value))
+                for key, value in values.items()])
+
+
 def status_message(stamp: Time, name: str, text: str, values: dict,
                    level: bytes = DiagnosticStatus.OK) -> DiagnosticArray:
-    """Return one status or event: what (message) with its figures (values)."""
+    """Return a message of one status or event."""
     message = DiagnosticArray()
     message.header.stamp = stamp.to_msg()
-    message.status = [DiagnosticStatus(
-        level=level, name=name, message=text, hardware_id='robot_rl',
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])]
+    message.status = [status_entry(name, text, values, level)]
     return message
 
 

@@ -1,18 +1,24 @@
-"""A node's figures, once a second: latched on ~/status, and on /diagnostics for every tool."""
+"""A node's figures, once a second: latched on ~/status, and on /diagnostics for every tool.
+
+The first status of a message, `node: status`, is how the node is. The others, `node: part`, hold
+figures against their limits; what is beyond one is told in the first one's value `limits` too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+import socket
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-
-from robot_rl.ros.codecs import status_message
+from robot_rl.ros.codecs import status_entry, status_message
 from robot_rl.ros.qos import EVENTS, LATCHED, STREAM
+from robot_rl.vitals.limits import Part, short, worst
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+LEVELS = (OK, WARN, ERROR)      # by the level of a finding
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,18 @@ class Health:
 
 
 class HealthReporter:
-    """Asks the node how it is and publishes the answer; wall time, so a stopped clock shows."""
+    """Asks the node how it is and publishes the answer; wall time, so a stopped clock shows.
 
-    def __init__(self, node: Node, ask: Callable[[], Health], period: float = 1.0):
+    `task` is the contract's: with the host's name it is the hardware that the node works for.
+    `parts` is asked for the figures that have limits.
+    """
+
+    def __init__(self, node: Node, ask: Callable[[], Health], task: str,
+                 parts: Callable[[], Iterable[Part]], period: float = 1.0):
         self._node = node
-        self._ask = ask
+        self._ask, self._parts = ask, parts
+        self._name = node.get_fully_qualified_name().lstrip('/')    # two robots are told apart
+        self._hardware = f'{task}@{socket.gethostname()}'
         self._status = node.create_publisher(DiagnosticArray, '~/status', LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', STREAM)
         self._timer = node.create_timer(period, self.publish,
@@ -38,10 +51,24 @@ class HealthReporter:
     def publish(self) -> None:
         """Publish now; also called at every change that a user waits for."""
         health = self._ask()
-        message = status_message(self._node.get_clock().now(), f'{self._node.get_name()}: status',
-                                 health.text, health.values, health.level)
+        found = [(part, worst(part.findings)) for part in self._parts()]
+        values = {**health.values, 'limits': '; '.join(
+            f'{part.name}: {finding.reason}' for part, finding in found if finding.level)}
+        message = DiagnosticArray()
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.status = [self._entry('status', health.text, values, health.level)] + [
+            self._entry(part.name, finding.reason or 'within limits', _shown(part.values),
+                        LEVELS[finding.level]) for part, finding in found]
         self._status.publish(message)
         self._diagnostics.publish(message)
+
+    def _entry(self, part: str, text: str, values: dict, level: bytes) -> DiagnosticStatus:
+        return status_entry(f'{self._name}: {part}', text, values, level, self._hardware)
+
+
+def _shown(values: dict) -> dict:
+    return {key: short(value, 4) if isinstance(value, float) else value
+            for key, value in values.items()}
 
 
 class EventPublisher:

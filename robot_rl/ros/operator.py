@@ -52,7 +52,7 @@ class Operator(Node):
                 lambda message, name=name: setattr(self, name, bytes(message.data)), LATCHED)
 
     def _on_status(self, name: str, message: DiagnosticArray) -> None:
-        for _, text, values in status_values(message):
+        for _, text, values in status_values(message)[:1]:     # not its parts
             self.status[name] = {**values, 'text': text}
 
     def _on_events(self, message: DiagnosticArray) -> None:

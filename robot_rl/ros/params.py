@@ -31,6 +31,11 @@ def parameter(default, description: str, *, low=None, high=None, choices=(), liv
                                             'choices': tuple(choices), 'live': live})
 
 
+def limit(default: float, description: str):
+    """Return a parameter that is a limit of the node's diagnostics (vitals/limits.py)."""
+    return parameter(default, f'{description}; 0: never', low=0.0, live=True)
+
+
 class Parameters:
     """Declares the fields of a settings dataclass on a node and follows their changes."""
 

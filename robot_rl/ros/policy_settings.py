@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from robot_rl.casting import MODES
 from robot_rl.learning.diffusion_policy import MAX_CHUNK
-from robot_rl.ros.params import parameter
+from robot_rl.ros.params import limit, parameter
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,15 @@ class Settings:
     observation_timeout: float = parameter(
         2.0, 'Silence of an observed topic in wall time that ends a lockstep episode, s',
         low=0.1, high=60.0)
+    warn_rate: float = limit(0.9, 'Rate of an observed topic below which diagnostics warn, as '
+                             'share of what the contract needs')
+    error_rate: float = limit(0.5, 'The same for an error')
+    warn_age: float = limit(0.8, 'Age of an observation when acted on (p99 of a minute) above '
+                            'which they warn, as share of its max_age')
+    warn_tick: float = limit(0.5, 'Time of a tick (p99 of a minute) above which they warn, as '
+                             'share of the control period')
+    error_tick: float = limit(1.0, 'The same for an error')
+    warn_late: float = limit(0.01, 'Control periods of a minute that may go by without a tick '
+                             'before they warn, as share')
+    error_late: float = limit(0.1, 'The same for an error')
+    warn_policy_age: float = limit(0.0, 'Age of the policy in use above which they warn, s')

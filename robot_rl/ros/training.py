@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+import time
 from typing import Protocol
 
 from rclpy.clock import Clock, ClockType
@@ -19,6 +20,7 @@ from robot_rl.ros.health import ERROR, EventPublisher, OK, WARN
 from robot_rl.ros.qos import LATCHED
 from robot_rl.training_process import BUSY, TrainingProcess, TrainingState
 from robot_rl.training_run import read_request, Request, write_request
+from robot_rl.vitals.limits import at_most, Part
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
@@ -67,6 +69,7 @@ class TrainingService:
         self._job, self._event, self._changed = job, event, changed
         self._process = TrainingProcess()
         self.state = TrainingState()
+        self._moved = time.monotonic()          # when it last made progress
         self.folder, self._identity = job.root, {}      # of the run, once one is looked for
         self._outputs = {name: node.create_publisher(UInt8MultiArray, name, LATCHED)
                          for name in job.topics}
@@ -94,6 +97,14 @@ class TrainingService:
                    if not isinstance(value, (list, dict))}
         return {word: state.phase, **figures, f'{word}_restarts': state.restarts,
                 f'{word}_reason': state.reason, f'{word}_folder': self.folder}
+
+    def part(self, warn_stalled: float) -> Part:
+        """Return how the work gets on, held against the s that it may make no progress."""
+        busy = self.state.phase in BUSY
+        stalled = time.monotonic() - self._moved if busy else None
+        return Part(self._job.service, {**self.values(), 'stalled_s': stalled}, [
+            at_most(f'{self._job.service} makes no progress for', stalled, warn_stalled,
+                    unit='s')])
 
     def close(self) -> None:
         """End the child; the run goes on when the node is started again."""
@@ -147,7 +158,7 @@ class TrainingService:
     def _start(self, resumed: bool) -> None:
         self._remember('training')      # before the child, so that no moment of a kill loses it
         self._process.start(self._job.command(self.folder))
-        self.state = TrainingState('training')
+        self.state, self._moved = TrainingState('training'), time.monotonic()
         self._event(f'{self._job.word}_started', folder=self.folder, resumed=resumed)
         self._look()
 
@@ -158,6 +169,7 @@ class TrainingService:
         before, self.state = self.state, self._process.poll()
         if self.state == before:
             return
+        self._moved = time.monotonic()
         if self.state.restarts > before.restarts:
             self._event(f'{self._job.word}_restarted', WARN, reason=self.state.reason)
         if self.state.phase not in BUSY:

@@ -70,7 +70,7 @@ class Bench:
         self.events += [(kind, values) for _, kind, values in status_values(message)]
 
     def _on_status(self, message) -> None:
-        for _, text, values in status_values(message):
+        for _, text, values in status_values(message)[:1]:     # not its parts
             self.status = {**values, 'text': text}
 
     def until(self, condition: Callable[[], object], seconds: float = PATIENCE):
