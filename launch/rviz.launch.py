@@ -1,4 +1,4 @@
-"""RViz with the shipped view; closing RViz ends the launch."""
+"""RViz with the shipped view of one graph; closing RViz ends the launch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from robot_rl.paths import shared_file
 
-# The view names absolute topics; relative ones follow the namespace of the graph.
-REMAPPINGS = [('/tf', 'tf'), ('/tf_static', 'tf_static'),
-              ('/sim_bridge/markers', 'sim_bridge/markers'),
-              ('/policy_server/markers', 'policy_server/markers')]
+# The view names absolute topics, as RViz saves them; relative ones follow the graph's namespace.
+REMAPPINGS = [(f'/{topic}', topic) for topic in (
+    'tf', 'tf_static', 'robot_description', 'sim_bridge/markers', 'policy_server/markers',
+    'policy_server/visited')]
 
 
 def generate_launch_description():
@@ -25,11 +25,15 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'namespace', default_value='', description='namespace of the graph to watch'),
         DeclareLaunchArgument(
+            'fixed_frame', default_value='world',
+            description="frame to look from: the contract's display.frame"),
+        DeclareLaunchArgument(
             'use_sim_time', default_value='true', choices=['true', 'false', 'True', 'False'],
             description='follow /clock; false on the robot'),
         Node(
             package='rviz2', executable='rviz2', namespace=LaunchConfiguration('namespace'),
-            arguments=['-d', LaunchConfiguration('rviz_config')],
+            arguments=['-d', LaunchConfiguration('rviz_config'),
+                       '-f', LaunchConfiguration('fixed_frame')],
             parameters=[{'use_sim_time': sim_time}], remappings=REMAPPINGS,
             output='screen', on_exit=Shutdown(reason='RViz was closed')),
     ])

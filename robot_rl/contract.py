@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from robot_rl.display import Display, read_display
 from robot_rl.errors import InvalidFile, Mismatch, Problem, UserError
 from robot_rl.fields import ACTION_TYPES, TWIST_AXES
 from robot_rl.functions import find_function, try_demonstrator, try_display, try_functions
 from robot_rl.inputs import components, Observation, read_observations, read_reward_topic
+from robot_rl.keys import Key, key, keys
 from robot_rl.layout import Layout
 from robot_rl.paths import contract_path
 from robot_rl.safety.settings import read_safety, Safety
@@ -34,33 +36,36 @@ MAX_HORIZON = 100_000
 class Action:
     """The commanded topic and the limits of what may be sent on it."""
 
-    topic: str
-    type: str
-    layout: Layout
-    low: np.ndarray         # (n,) in the action's units
-    high: np.ndarray        # (n,)
-    max_rate: np.ndarray    # (n,) units per second, inf where not limited
-    on_stop: str            # zeros, or hold the last executed action
-    measured: tuple[str, ...]   # observation names of what the action commands; () if unknown
-    frame_id: str           # of stamped commands
+    topic: str = key('topic', 'ROS name', 'what is commanded')
+    type: str = key('type', 'message type', 'one of the types below')
+    layout: Layout = keys(
+        Key('names', 'm names', 'what the m numbers command; joints in the order of a controller '
+            'whose message has no names'),
+        Key('units', 'm texts', 'of the numbers; part of the hash', otherwise=''))
+    low: np.ndarray = key('low', 'm numbers', 'least that is sent', '`units`')    # (m,)
+    high: np.ndarray = key('high', 'm numbers', 'most that is sent', '`units`')   # (m,)
+    max_rate: np.ndarray = key(     # (m,), inf where not limited
+        'max_rate', 'm numbers > 0', 'fastest change; left out: not limited', '`units`/s', '')
+    on_stop: str = key('on_stop', '`zeros` or `hold`', 'what a stop sends: zeros (velocities), or '
+                       'again what was sent last (positions)')
+    measured: tuple[str, ...] = key(    # () if unknown
+        'measured', 'm names', 'observations that measure what is commanded; `hold` needs them',
+        otherwise='')
+    frame_id: str = key('frame_id', 'text', 'frame of stamped commands', otherwise='base_link')
 
 
 @dataclass(frozen=True)
 class Episode:
     """When an episode ends and how the world is put back."""
 
-    horizon: int            # control steps until truncation
-    reset_service: str      # empty: the operator resets by hand
-    reset_type: str
-
-
-@dataclass(frozen=True)
-class Display:
-    """How RViz shows where actions lead."""
-
-    path_name: str
-    path: Callable      # (observation, actions (..., k, m), period in s) -> points (..., k, 3) m
-    frame: str          # of the points
+    horizon: int = key('horizon', f'integer, 1 to {MAX_HORIZON}', 'an episode is truncated '
+                       'after so many', 'control steps')
+    reset_service: str = keys(      # empty: the operator resets by hand
+        Key('reset', 'mapping', 'how the world is put back before an episode; left out: nobody '
+            'is waited for', otherwise=''),
+        Key('reset.service', 'ROS name', 'service that answers when the world is back'))
+    reset_type: str = key('reset.type', ' or '.join(f'`{name}`' for name in RESET_TYPES),
+                          'its type')
 
 
 @dataclass(frozen=True)
@@ -69,19 +74,32 @@ class Contract:
 
     file: Path
     text: str
-    task: str
-    control_rate: float                 # Hz
-    observations: tuple[Observation, ...]
-    action: Action
-    episode: Episode
-    reward_name: str
-    reward: Callable | None             # (observation, action, next observation) -> r, terminated
-    success_name: str
-    success: Callable | None            # observation -> bool; None: only people tell
-    simulation: Simulation | None
-    demonstrated: str = 'topic'         # a demonstrator's action: see _demonstration
-    display: Display | None = None
-    safety: Safety = Safety()
+    task: str = key('task', 'text', 'what is learned')
+    control_rate: float = key('control_rate', 'number > 0', 'how often the policy acts', 'Hz')
+    observations: tuple[Observation, ...] = key(
+        'observation', 'list of mappings', 'what the policy sees, in the order of the vector')
+    action: Action = key('action', 'mapping', 'what it commands')
+    episode: Episode = key('episode', 'mapping', 'how long one is, and how the next one begins')
+    reward_name: str = key(
+        'reward', 'module:function, or a mapping', '(observation, action, next observation) -> '
+        'reward, terminated; or a topic on which somebody says it')
+    reward: Callable | None
+    success_name: str = key(
+        'success', 'module:function', 'observation -> bool; may be left out where the reward is '
+        'a topic: then people tell')
+    success: Callable | None            # None: only people tell
+    simulation: Simulation | None = key(
+        'simulation', 'mapping', 'a MuJoCo model of the robot: plays it, trains explorers',
+        otherwise='')
+    demonstrated: str = keys(           # see _demonstration
+        Key('demonstration', 'mapping', 'how recordings of other tools are read', otherwise=''),
+        Key('demonstration.action', '`topic`, `measured` or `next`', 'where the action is: the '
+            'command on its topic; what `action.measured` reads in the same tick (velocities), or '
+            'in the next (positions)', otherwise='topic'), default='topic')
+    display: Display | None = key('display', 'mapping', 'what RViz shows of the task',
+                                  otherwise='', default=None)
+    safety: Safety = key('safety', 'mapping', 'what stops the robot besides stale observations '
+                         'and actions that are no numbers', otherwise='', default=Safety())
     reward_topic: Observation | None = None     # in place of the function: somebody publishes it
 
     @cached_property
@@ -168,7 +186,7 @@ class Contract:
     def path(self, observation, actions) -> np.ndarray:
         """Return the points (..., k, 3) in m to which actions (..., k, m) lead, one per step.
 
-        From one observation (n,); there must be a `display`.
+        From one observation (n,); there must be a `display.path`.
         """
         view = self.layout.view(observation)
         return np.asarray(self.display.path(view, actions, 1.0 / self.control_rate), np.float64)
@@ -206,7 +224,8 @@ def load_contract(name_or_path: str) -> Contract:
             root.section('simulation'), path, [entry.name for entry in observations],
             [name for name, _ in components(observations)], action.layout.names)
     if 'display' in document:
-        display = _display(root.section('display'), path)
+        display = read_display(root.section('display'), path,
+                               [name for name, _ in components(observations)])
     root.refuse_unknown()
     if problems:
         raise InvalidFile(path, problems)
@@ -289,10 +308,3 @@ def _demonstration(section: Section, action: Action) -> str:
                         found)
     section.refuse_unknown()
     return found
-
-
-def _display(section: Section, file: Path) -> Display:
-    name, path = find_function(section, 'path', file)
-    frame = section.text('frame', default='world')
-    section.refuse_unknown()
-    return Display(name, path, frame)

@@ -86,7 +86,7 @@ def try_demonstrator(contract) -> None:
 
 def try_display(contract) -> None:
     """Ask once where some actions lead, where the contract names a path for them."""
-    if contract.display:
+    if contract.display and contract.display.path:
         actions = np.zeros((3, 2, len(contract.action.layout)))
         _try(contract, 'display.path', contract.display.path_name,
              lambda: contract.path(np.zeros(len(contract.layout)), actions), (3, 2, 3))

@@ -12,6 +12,7 @@ import math
 
 from robot_rl.fields import (BadSelection, compile_selection, OBSERVATION_TYPES, REWARD_TYPES,
                              Selection)
+from robot_rl.keys import key
 from robot_rl.schema import MISSING, Section
 
 
@@ -19,11 +20,13 @@ from robot_rl.schema import MISSING, Section
 class Observation:
     """One topic that is read, and what is taken from it: an entry of the vector, or the reward."""
 
-    name: str
-    topic: str
-    type: str
-    max_age: float          # s; older than this the gate refuses to act
-    selection: Selection
+    name: str = key('name', 'letters, digits and _', 'what its numbers are called by: '
+                    '`name.field`')
+    topic: str = key('topic', 'ROS name', 'where it is published')
+    type: str = key('type', 'message type', 'one of the types below')
+    max_age: float = key('max_age', 'number > 0', 'older than this stops the robot', 's')
+    selection: Selection = key('select', 'list, or a mapping for a JointState',
+                               'the fields that are taken, in this order')
 
 
 def components(observations) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robot_rl.functions import find_function
+from robot_rl.keys import key
 from robot_rl.paths import model_path
 from robot_rl.schema import MISSING, Section
 
@@ -15,14 +16,24 @@ from robot_rl.schema import MISSING, Section
 class Simulation:
     """How the contract's names are read from a MuJoCo model."""
 
-    model: Path
-    observation: dict[str, dict]        # entry name -> {joints | body | site | sensor...: name}
-    action: dict[str, str]              # action name -> actuator
-    reset: dict[str, tuple[float, ...]]    # joint -> (low, high) of its uniform start position
-    features: tuple[str, ...] = ()      # observation names that exploration has to cover
-    reward_name: str = ''               # paid in the simulator in place of the contract's
+    model: Path = key('model', 'file, or module:file', 'the MuJoCo model (MJCF), relative to the '
+                      'contract or in a package')
+    observation: dict[str, dict] = key(
+        'observation', 'entry -> mapping', 'where each entry is read in the model: see below')
+    action: dict[str, str] = key('action', 'name -> text', 'the actuator of each action')
+    reset: dict[str, tuple[float, ...]] = key(
+        'reset', 'joint -> [low, high]', 'uniform start positions; other joints start as the '
+        'model says', 'rad or m', '')
+    features: tuple[str, ...] = key(
+        'features', 'names', 'observations that exploration has to cover; left out: all but '
+        'those of JointStates', otherwise='', default=())
+    reward_name: str = key(
+        'reward', 'module:function', "paid there in training; left out: the contract's",
+        otherwise='', default='')
     reward: Callable | None = None
-    demonstrator_name: str = ''         # a scripted person: rng -> (observation -> action (m,))
+    demonstrator_name: str = key(
+        'demonstrator', 'module:class', 'a scripted person, for mode `scripted`: rng -> '
+        '(observation -> action (m,))', otherwise='', default='')
     demonstrator: Callable | None = None
 
 

@@ -230,7 +230,8 @@ def test_hash_changes_with_what_gives_numbers_their_meaning(load, tmp_path, chan
     functions = ((REWARD, 'user_task:reward'), (SUCCESS, 'user_task:success'))
     if change[0] == 'name: tip':
         functions = ((REWARD, 'user_any:reward'), (SUCCESS, 'user_any:success'),
-                     ('    tip: {site', '    tool: {site'))
+                     ('    tip: {site', '    tool: {site'),
+                     ('[tip.point.x, tip.point.y, 0.02]', '[tool.point.x, tool.point.y, 0.02]'))
         (tmp_path / 'user_any.py').write_text(TASK.replace("'tip'", "'tool'"))
     assert load(*functions, change).hash != load_contract('reach').hash
 

@@ -15,7 +15,6 @@ import pytest
 
 import robot_rl
 from robot_rl.bringup import KINDS
-import yaml
 
 ROOT = Path(__file__).parents[1]
 XML = ElementTree.parse(ROOT / 'package.xml').getroot()
@@ -124,13 +123,6 @@ def test_every_message_package_in_use_is_a_dependency():
                     used.add(node.module.partition('.')[0])
     used = {module for module in used if module.endswith(('_msgs', '_srvs', '_interfaces'))}
     assert not used - dependencies('exec_depend')
-
-
-def test_the_view_shows_the_markers_of_both_nodes_in_the_world_frame():
-    view = yaml.safe_load((ROOT / 'rviz/robot_rl.rviz').read_text())['Visualization Manager']
-    topics = {display['Topic']['Value'] for display in view['Displays'] if 'Topic' in display}
-    assert topics == {'/sim_bridge/markers', '/policy_server/markers'}
-    assert view['Global Options']['Fixed Frame'] == 'world'
 
 
 def make(tmp_path, python: str) -> subprocess.CompletedProcess:

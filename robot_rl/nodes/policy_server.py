@@ -97,7 +97,7 @@ class PolicyServer(ManagedNode):
         for topic in TOPICS:
             self.make('subscription', UInt8MultiArray, topic, partial(self._on_policy, topic),
                       LATCHED)
-        self._output = Output(self, self.contract, self.event)
+        self._output = Output(self, self.contract, self.event, self._describe)
         self._requests = Requests(self, self._agenda)
         self.guard = Guard(self, self.contract, self._requests.press, self._watch_out)
         self._reset = Reset(self, self.contract.episode, self._on_reset)
@@ -116,6 +116,7 @@ class PolicyServer(ManagedNode):
 
     def activate(self) -> None:
         """Allow episodes."""
+        self._output.scene.switch(True)
         self._enter(Phase.IDLE)
 
     def deactivate(self, reason: str) -> None:
@@ -124,14 +125,12 @@ class PolicyServer(ManagedNode):
         self.abort(reason)
         if self.active:
             self.guard.beat(last=True)
+            self._output.scene.switch(False)
         self._enter(Phase.INACTIVE)
 
     def close(self) -> None:
         """Stop the robot before the process ends."""
-        self._agenda.end(SHUTDOWN)
-        self.abort(SHUTDOWN)
-        if self.active:
-            self.guard.beat(last=True)
+        self.deactivate(SHUTDOWN)
         self._worker.shutdown(wait=False)
 
     # Inputs.
@@ -303,8 +302,8 @@ class PolicyServer(ManagedNode):
         self._output.send(tick, self._rollout, self._now())
         if not tick.ended:
             return
-        self._vitals.ended(tick.step)
         self._rollout = None
+        self._vitals.ended(tick.step)
         kept = self._agenda.ended(tick)
         if kept:
             self._kept.publish(bytes_message(kept.artifact.data))
@@ -334,11 +333,11 @@ class PolicyServer(ManagedNode):
             seen = self._assembler.look(self._now())
             text += f': {seen.stale or self.guard.reason(seen) or "the world stands still"}'
         return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
+
     def _parts(self) -> list[Part]:
         return self._vitals.parts(
             self.settings, time.monotonic(), self.get_clock().now().nanoseconds,
             self._policies.version, self.active)
-
 
 
 def main() -> int:

@@ -37,6 +37,7 @@ from visualization_msgs.msg import MarkerArray
 
 MARKER_PERIOD = 0.1     # s of wall time between scene messages
 REPEAT_PERIOD = 0.5     # s without an action after which lockstep sends its step again
+FALL, SPAN = 10, 10**18     # s that time begins earlier each second; ns, all that a stamp may be
 TRAIN = TrainSettings()
 
 try:
@@ -130,7 +131,7 @@ class SimBridge(Node):
         """Make the twin and begin; where its model cannot be used, say so and stay for a reset."""
         settings, wall = self.settings, Clock(clock_type=ClockType.STEADY_TIME)
         try:
-            self._twin = Twin(self.contract, self._gap, settings.seed)
+            self._twin = Twin(self.contract, self._gap, settings.seed, _begin())
         except UserError as error:
             if not self.contract.simulation:
                 raise               # nothing that a reset could mend
@@ -210,7 +211,9 @@ class SimBridge(Node):
 
     def _show(self, stamp: Time) -> None:
         if self._markers.get_subscription_count():
-            self._markers.publish(geom_markers(self._twin.geoms(), stamp, WORLD_FRAME))
+            described = self.count_publishers('robot_description')      # RViz shows that model
+            self._markers.publish(geom_markers(self._twin.geoms(), stamp, WORLD_FRAME,
+                                               ('robot',) if described else ()))
         if self._tf and self._tf.get_subscription_count():
             self._tf.publish(_transforms(self._twin.frames(), stamp))
 
@@ -239,6 +242,15 @@ class SimBridge(Node):
             'real_time_factor': pace.rate, 'longest_gap_s': pace.gap, 'steps': self._steps,
         }, [at_least('real-time factor', pace.rate, due * limits.warn_pace,
                      due * limits.error_pace)]), self._training.part(limits.warn_stalled)]
+
+
+def _begin() -> int:
+    """Return where the time of a twin begins, ns: the later it is started, the earlier, by far.
+
+    So time falls back where a twin takes the place of another, however long that one ran: whoever
+    follows its stamps notices, and no episode joins two worlds.
+    """
+    return -FALL * time.time_ns() % SPAN
 
 
 def _transforms(frames, stamp: Time):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -11,11 +13,15 @@ PLANE_SIZE = 2.0        # m, shown for a plane that MuJoCo takes as endless
 THIN = 1e-3             # m, thickness of a shown plane
 
 
-def geom_markers(geoms, stamp: Time, frame: str) -> MarkerArray:
-    """Return one marker per geom; ids are constant, so each message replaces the last."""
+def geom_markers(geoms, stamp: Time, frame: str, hidden: Container[str] = ()) -> MarkerArray:
+    """Return one marker per geom, to add or, of a namespace in `hidden`, to delete.
+
+    Ids are constant, so each message replaces the last.
+    """
     markers = MarkerArray()
     for index, geom in enumerate(geoms):
-        marker = Marker(ns=geom.ns, id=index, type=SHAPES[geom.type], action=Marker.ADD)
+        action = Marker.DELETE if geom.ns in hidden else Marker.ADD
+        marker = Marker(ns=geom.ns, id=index, type=SHAPES[geom.type], action=action)
         marker.header.frame_id, marker.header.stamp = frame, stamp.to_msg()
         position, rotation = marker.pose.position, marker.pose.orientation
         position.x, position.y, position.z = map(float, geom.pos)

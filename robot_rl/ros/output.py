@@ -1,4 +1,4 @@
-"""What policy_server sends in a control tick: the action, its step record, a plan, and events."""
+"""What policy_server sends in a control tick: the action, its step record, a scene, and events."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from collections.abc import Callable
 from robot_rl.contract import Contract
 from robot_rl.rollout import Rollout, Tick
 from robot_rl.ros.codecs import action_message, interface_class, step_message
+from robot_rl.ros.health import Health
 from robot_rl.ros.lifecycle import ManagedNode
-from robot_rl.ros.plan_markers import PlanMarkers
-from robot_rl.ros.qos import COMMAND, LATCHED, STEPS
+from robot_rl.ros.qos import COMMAND, STEPS
+from robot_rl.ros.scene import Scene
 from std_msgs.msg import Float64MultiArray
-from visualization_msgs.msg import MarkerArray
 
 
 class Output:
-    """Publishes ticks; tells `event(kind, **values)` of ends and of changes of hands."""
+    """Publishes ticks; tells `event(kind, **values)` of ends and of changes of hands.
 
-    def __init__(self, node: ManagedNode, contract: Contract, event: Callable[..., None]):
+    `ask()` says how the node is.
+    """
+
+    def __init__(self, node: ManagedNode, contract: Contract, event: Callable[..., None],
+                 ask: Callable[[], Health]):
         self._contract, self._event = contract, event
         action = contract.action
         self._action = node.make('publisher', interface_class(action.type), action.topic, COMMAND)
         self._steps = node.make('publisher', Float64MultiArray, '~/steps', STEPS)
-        self._markers = PlanMarkers(node.make('publisher', MarkerArray, '~/markers', LATCHED),
-                                    contract)
+        self.scene = Scene(node, contract, ask)
         self._intervening = False       # a person acted in the last tick
         self.last_end: dict = {}        # how the last episode ended
 
@@ -37,8 +40,8 @@ class Output:
             self._intervening = rollout.intervening
             self._event(f'intervention_{"began" if self._intervening else "ended"}',
                         episode=step.episode, index=step.index)
+        self.scene.saw(tick, rollout.policy)
         if not tick.ended:
-            self._markers.show(rollout.policy, now)
             return
         self.last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
                          'success': step.success, 'mode': step.mode.name.lower(),

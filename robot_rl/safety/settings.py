@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from robot_rl.fields import ACTION_TYPES, TWIST_AXES
+from robot_rl.keys import Key, key, keys
 from robot_rl.schema import MISSING, Section
 
 BOOL, JOY = 'std_msgs/msg/Bool', 'sensor_msgs/msg/Joy'
 JOINT_STATE, JOINT_FIELDS = 'sensor_msgs/msg/JointState', ('position', 'velocity', 'effort')
-BUTTONS = ('success', 'failure', 'discard', 'start')
+BUTTONS = {'success': 'ends the episode as a success', 'failure': 'ends it as a failure',
+           'discard': 'ends it, nothing is learned from it', 'start': 'begins the next one'}
 POLICY_LATE = 3
 
 
@@ -17,36 +19,55 @@ POLICY_LATE = 3
 class Switch:
     """A topic whose last message counts for `timeout` s: an e-stop or a dead-man's handle."""
 
-    topic: str
-    type: str
-    timeout: float          # s of wall time; silence is as bad as the worst message
-    button: int = 0         # of a Joy
+    topic: str = key('topic', 'ROS name', 'where it is published, again and again')
+    type: str = key('type', 'message type', f'`{BOOL}`; of a dead-man also `{JOY}`')
+    timeout: float = key('timeout', 'number > 0', 'silence for longer stops the robot', 's')
+    button: int = key('button', 'integer >= 0', 'of a dead-man that is a Joy: held, the robot '
+                      'may move', default=0)
 
 
 @dataclass(frozen=True)
 class Intervention:
     """How a person takes over: a topic whose fresh messages replace what the policy asks for."""
 
-    topic: str
-    type: str
-    timeout: float                  # s of wall time after which the policy acts again
-    blend: float = 0.0              # s for the range of an action, after each change of hands
-    axes: tuple[int, ...] = ()      # of a Joy, one for each action, -1 to 1
-    enable: int = 0                 # button of a Joy: the person acts while it is held
-    buttons: dict[str, int] = field(default_factory=dict)   # of BUTTONS -> button of a Joy
-    scale: tuple[float, ...] = ()   # of each axis, -1 turns it around; empty: 1
-    joints: str = ''                # of JOINT_FIELDS, what a leader's joints command
+    topic: str = key('topic', 'ROS name', "a person's commands")
+    type: str = key('type', 'message type', f"a type of an action, `{JOY}`, or a leader's "
+                    f'`{JOINT_STATE}`')
+    timeout: float = key('timeout', 'number > 0', 'silence after which the policy acts again', 's')
+    blend: float = key('blend', 'number >= 0', 'time for the whole range of an action, after each '
+                       'change of hands', 's', '0.0', default=0.0)
+    axes: tuple[int, ...] = key(
+        'axes', 'm integers >= 0', 'of a Joy, one for each action: -1 is `low`, 1 is `high`',
+        default=())
+    enable: int = key('enable', 'integer >= 0', 'button of a Joy: the person acts while it is '
+                      'held', default=0)
+    buttons: dict[str, int] = keys(
+        Key('buttons', 'mapping', 'what other buttons of a Joy do', otherwise=''),
+        *(Key(f'buttons.{name}', 'integer >= 0', meaning, otherwise='') for name, meaning in (
+            BUTTONS.items())), default_factory=dict)
+    scale: tuple[float, ...] = key(
+        'scale', 'm numbers', 'of each axis; -1 turns it around; left out: 1', otherwise='',
+        default=())
+    joints: str = key('joints', ', '.join(f'`{name}`' for name in JOINT_FIELDS), 'of a '
+                      'JointState: what commands, matched by name', default='')
 
 
 @dataclass(frozen=True)
 class Safety:
     """What stops the robot besides stale observations and requests that are not numbers."""
 
-    limits: dict[str, tuple[float, float]] = field(default_factory=dict)    # observation's name
-    e_stop: Switch | None = None            # True stops
-    dead_man: Switch | None = None          # True, or the held button, lets the robot move
-    intervention: Intervention | None = None
-    policy_late: int = POLICY_LATE          # control periods in a row without a tick
+    limits: dict[str, tuple[float, float]] = key(
+        'limits', 'name -> [low, high]', 'of observations; outside stops the robot', otherwise='',
+        unit="the observation's", default_factory=dict)
+    e_stop: Switch | None = key('e_stop', 'mapping', 'true stops the robot', otherwise='',
+                                default=None)
+    dead_man: Switch | None = key('dead_man', 'mapping', 'true, or the held button, lets it move',
+                                  otherwise='', default=None)
+    intervention: Intervention | None = key(
+        'intervention', 'mapping', 'how a person takes over', otherwise='', default=None)
+    policy_late: int = key(
+        'policy_late', 'integer >= 1', 'so many in a row without a tick stop the robot',
+        'control periods', f'{POLICY_LATE}', default=POLICY_LATE)
 
     @property
     def people(self) -> tuple[Switch | Intervention, ...]:

@@ -45,13 +45,16 @@ class Geom:
     pos: np.ndarray         # (3,) m
     quat: np.ndarray        # (4,) x, y, z, w
     rgba: np.ndarray        # (4,)
-    ns: str                 # static or moving
+    ns: str                 # static, moving, or robot: what the actions move
 
 
 class Twin:
-    """A world of a contract; deterministic in (seed, number of resets, actions)."""
+    """A world of a contract; deterministic in (seed, number of resets, actions).
 
-    def __init__(self, contract: Contract, gap: Gap = Gap(), seed: int = 0):
+    `begin` is where its time begins, ns.
+    """
+
+    def __init__(self, contract: Contract, gap: Gap = Gap(), seed: int = 0, begin: int = 0):
         """Load, change by the gap and reset; raise InvalidFile with every problem."""
         self.contract, self.gap, self.seed = contract, gap, seed
         self.model = load_model(contract)
@@ -68,7 +71,7 @@ class Twin:
         action = contract.action        # an actuator without a range has the contract's
         self._low = np.where(limited, ranges[:, 0], action.low * gap.action_bound)
         self._high = np.where(limited, ranges[:, 1], action.high * gap.action_bound)
-        self.time_ns, self.resets = 0, 0
+        self.time_ns, self.resets = begin, 0
         self.reset()
         self._try_selections()
 
@@ -131,10 +134,12 @@ class Twin:
             rgba = _color(model, index)
             if not shape or rgba[3] == 0 or model.geom_group[index] >= HIDDEN_GROUP:
                 continue
-            moving = model.body_weldid[model.geom_bodyid[index]] != 0
+            body = model.geom_bodyid[index]
+            moving = model.body_weldid[body] != 0
             geoms.append(Geom(
                 model.geom(index).name or f'geom_{index}', shape, model.geom_size[index].copy(),
                 data.geom_xpos[index].copy(), _quaternion(data.geom_xmat[index]), rgba,
+                'robot' if model.body_rootid[body] in self._robot else
                 'moving' if moving else 'static'))
         return geoms
 
@@ -170,6 +175,7 @@ class Twin:
                 self._starts.append((self.model.jnt_qposadr[joint], (low, high)))
         if problems:
             raise InvalidFile(contract.file, problems)
+        self._robot = _moved(self.model, self._actuators)
 
     def _try_selections(self) -> None:
         """Read every entry once, so that a source without a selected field is refused here."""
@@ -226,6 +232,13 @@ def _physics_steps(contract: Contract, model: mujoco.MjModel) -> int:
             f'{contract.control_rate:g} Hz, {ratio:.6g} steps',
             'change one of the two')])
     return round(ratio)
+
+
+def _moved(model: mujoco.MjModel, actuators: list[int]) -> set[int]:
+    """Return the topmost bodies of the trees whose joints the actuators move."""
+    joints = [model.actuator_trnid[index, 0] for index in actuators
+              if model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT]
+    return {int(model.body_rootid[model.jnt_bodyid[joint]]) for joint in joints}
 
 
 def _color(model: mujoco.MjModel, index: int) -> np.ndarray:

@@ -25,6 +25,11 @@ def success(observation: View) -> np.ndarray:
     return goal_distance(observation) < TOLERANCE
 
 
+def path(observation: View, actions: np.ndarray, period: float) -> np.ndarray:
+    """Return where velocities (..., k, 3) m/s along the axes take `here`: (..., k, 3) m."""
+    return observation['here'] + period * np.cumsum(actions, axis=-2)
+
+
 def shaped_reward(observation: View, action: View, next_observation: View):
     """Return (reward, terminated): 1 on success, else minus the scaled distance, at least -1."""
     return nearer(success(next_observation), goal_distance(next_observation), SCALE)

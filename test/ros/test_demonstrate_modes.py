@@ -8,15 +8,12 @@ from arm import Arm
 from made_policies import demonstrator, steered
 import numpy as np
 import pytest
-from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.nodes.policy_server import PolicyServer
 from robot_rl.ros.codecs import bytes_message
-from robot_rl.ros.plan_markers import FAN
 from robot_rl.ros.qos import LATCHED
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
-from visualization_msgs.msg import Marker
 
 SHORT = {'horizon: 50': 'horizon: 6'}
 PLAN = np.array([[0.1, -0.1], [0.2, -0.2], [0.3, -0.3], [0.4, -0.4]])
@@ -206,51 +203,3 @@ def test_a_steered_actor_is_compared_with_its_demonstrator_and_the_better_is_kep
     kept = bench.listen('std_msgs/msg/UInt8MultiArray', 'policy_server/kept', LATCHED)
     bench.until(lambda: kept)
     assert bytes(kept[0].data) == steered(arm.contract, PLAN)
-
-
-def test_each_new_plan_is_shown_as_a_fan_the_plan_and_how_unsure_it_is(serve):
-    bench, arm = serve(mode='demonstrate')
-    shown = bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-    bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
-    offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN, spread=0.1))
-    episodes(bench, arm, 1)
-    bench.until(lambda: len(shown) == 3)
-    before, fan, plan, *spheres = shown[0].markers
-    assert before.action == Marker.DELETEALL
-    assert (fan.ns, len(fan.points)) == ('fan', FAN * 3 * 2)
-    assert (plan.ns, len(plan.points)) == ('plan', 3 * 2)
-    assert [sphere.ns for sphere in spheres] == ['uncertainty'] * 4
-    # Two members, off by 0.1 rad/s one way and the other: ever further apart.
-    sizes = [sphere.scale.x for sphere in spheres]
-    assert sizes == sorted(sizes) and sizes[0] < 0.5 * sizes[-1]
-    assert {marker.header.frame_id for marker in shown[0].markers} == {'world'}
-    expected = arm.contract.path(arm.steps[0].observation, PLAN)
-    assert np.allclose([plan.points[0].x, plan.points[0].y, plan.points[0].z], expected[0],
-                       atol=0.02)
-
-
-def test_looking_does_not_change_what_is_done(serve):
-    runs = []
-    for looked in (False, True):
-        bench, arm = serve(mode='demonstrate', seed=5)
-        if looked:
-            bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-            bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
-        offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN))
-        runs.append(np.array([step.requested for step in episodes(bench, arm, 1)[0]]))
-    assert np.array_equal(*runs)
-
-
-@pytest.mark.parametrize('hidden', ['no display', 'nobody looks'])
-def test_nothing_is_computed_to_be_shown_where_nobody_sees_it(serve, hidden, monkeypatch):
-    text = load_contract('reach').text
-    section = text[text.index('display:'):text.index('simulation:')]
-    bench, arm = serve(SHORT | ({section: ''} if hidden == 'no display' else {}),
-                       mode='demonstrate')
-    if hidden == 'no display':
-        bench.listen('visualization_msgs/msg/MarkerArray', 'policy_server/markers')
-        bench.until(lambda: bench.node._output._markers._publisher.get_subscription_count())
-    offer(bench, 'demonstrator', demonstrator(arm.contract, PLAN))
-    policy = type(bench.node._policies.demonstrator.policy)
-    monkeypatch.setattr(policy, 'fan', lambda *_: pytest.fail('was asked for a fan'))
-    episodes(bench, arm, 1)

@@ -11,7 +11,7 @@ from robot_rl.contract import load_contract
 from robot_rl.nodes import sim_bridge
 from robot_rl.nodes.sim_bridge import SimBridge
 from robot_rl.ros.qos import COMMAND, LATCHED, STREAM
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
@@ -131,6 +131,15 @@ def test_the_clock_never_goes_back_over_resets_of_a_free_running_world(drive):
     assert (np.diff(driver.times()) > 0).all()
 
 
+def test_a_world_that_takes_the_place_of_another_begins_long_before_that_one(drive):
+    driver = drive()
+    driver.bench.until(lambda: driver.times())
+    first = min(driver.times())
+    driver = drive()
+    driver.bench.until(lambda: driver.times())
+    assert 0 < max(driver.times()) < first - 1_000_000_000      # more than one that is overtaken
+
+
 def test_a_diverged_world_is_reported_once_and_reset_recovers_it(drive):
     driver = drive()
     bench = driver.bench
@@ -163,6 +172,18 @@ def test_every_geom_is_a_marker_that_rviz_shows(start, contract, monkeypatch):
         assert min(scale.x, scale.y, scale.z) > 0.0
         assert abs(norm - 1.0) < 1e-6
         assert marker.color.a > 0.0
+
+
+def test_the_geoms_of_the_robot_make_room_for_the_model_that_rviz_has_of_it(start, monkeypatch):
+    monkeypatch.setattr(sim_bridge, 'REPEAT_PERIOD', 0.05)
+    bench = start(SimBridge, lockstep=True)
+    arrays = bench.listen('visualization_msgs/msg/MarkerArray', 'sim_bridge/markers', LATCHED)
+    bench.until(lambda: arrays)
+    bench.probe.create_publisher(String, 'robot_description', LATCHED)
+    bench.until(lambda: {(marker.ns, marker.action) for marker in arrays[-1].markers} == {
+        ('static', Marker.ADD), ('robot', Marker.DELETE)})
+    assert {(marker.ns, marker.action) for marker in arrays[0].markers} == {
+        ('static', Marker.ADD), ('robot', Marker.ADD)}
 
 
 def test_a_closing_simulator_takes_its_scene_out_of_rviz(start, monkeypatch):

@@ -129,10 +129,10 @@ def test_what_is_commented_out_in_a_shipped_contract_is_right(tmp_path):
     text = contract_path('puck_push').read_text()
     path = tmp_path / 'contract.yaml'
     text = re.sub(r'^reward: .*\n', '', text, flags=re.MULTILINE)
-    path.write_text(re.sub(r'^# (safety:|reward:|  )', r'\1', text, flags=re.MULTILINE))
+    path.write_text(re.sub(r'^# (reward:|  )', r'\1', text, flags=re.MULTILINE))
     found = load_contract(path)
     safety = found.safety
-    assert len(safety.limits) == 2 and safety.e_stop and safety.dead_man
+    assert len(safety.limits) == 3 and safety.e_stop and safety.dead_man
     assert safety.intervention.buttons.keys() == {'success', 'failure', 'discard', 'start'}
     assert safety.intervention.scale == (1.0, 1.0, -1.0) and found.reward_topic
     assert found.hash == load_contract('puck_push').hash

@@ -231,7 +231,8 @@ def test_geoms_are_the_visible_primitives_where_the_world_has_them():
     twin = Twin(PUSH)
     geoms = {geom.name: geom for geom in twin.geoms()}
     assert 'puck_side' not in geoms         # only for contacts, hidden
-    assert geoms['table'].ns == 'static' and geoms['puck_body'].ns == 'moving'
+    assert {name: geoms[name].ns for name in ('table', 'puck_body', 'pedestal', 'peg')} == {
+        'table': 'static', 'puck_body': 'moving', 'pedestal': 'robot', 'peg': 'robot'}
     assert geoms['puck_body'].type == 'cylinder'
     assert np.allclose(geoms['puck_body'].pos, twin.data.body('puck').xpos)
     assert np.allclose(np.linalg.norm(geoms['peg'].quat), 1.0)
