@@ -2,12 +2,12 @@
 PYTHON = python3
 VENV = .venv
 COLCON = .colcon
-SOURCES = robot_rl launch test benchmarks setup.py
+SOURCES = robot_rl launch test benchmarks docs setup.py
 
 # A sourced ROS distribution would mix its rclpy and middleware with those of the venv.
 unexport PYTHONPATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: help setup test demo demo-demonstrations build lint clean
+.PHONY: help setup test demo demo-demonstrations build docs lint clean
 
 help:
 	@echo 'make setup   create $(VENV) with ROS 2 (rclpy), torch and mujoco from wheels'
@@ -15,8 +15,9 @@ help:
 	@echo 'make demo-demonstrations   the same from recordings of a scripted person'
 	@echo 'make test    colcon build, then all tests, style included'
 	@echo 'make build   colcon build into $(COLCON), then try the installed package'
+	@echo 'make docs    contract reference, then the pages in site/; needs no network'
 	@echo 'make lint    style only'
-	@echo 'make clean   remove $(VENV), $(COLCON) and caches; recordings in runs/ stay'
+	@echo 'make clean   remove $(VENV), $(COLCON), site and caches; recordings in runs/ stay'
 	@echo 'PYTHON=/path/to/python3.12 chooses the interpreter of a new $(VENV).'
 
 setup: $(VENV)/.ready
@@ -32,7 +33,7 @@ $(VENV)/.ready: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q -c constraints.txt setuptools torch
 	$(VENV)/bin/python -m pip install -q -c constraints.txt --use-pep517 --no-build-isolation \
-	  -e '.[ros,test]'
+	  -e '.[ros,test,docs]'
 	@touch $@
 
 # A file's tests stay in one process, in order; each process has its own ROS domain.
@@ -58,9 +59,14 @@ build: setup
 	      echo "robot_rl was not imported from $$prefix" >&2; exit 1; }; \
 	  "$$prefix/lib/robot_rl/robot_rl" check puck_push'
 
+docs: setup
+	$(VENV)/bin/python docs/generate.py
+	$(VENV)/bin/mkdocs build --strict --quiet
+	@echo 'site/index.html'
+
 lint: setup
 	$(VENV)/bin/python -m flake8 $(wildcard $(SOURCES))
 
 clean:
-	rm -rf $(VENV) $(COLCON) *.egg-info .pytest_cache
+	rm -rf $(VENV) $(COLCON) site *.egg-info .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -48,6 +48,8 @@ setup(
         # `robot_rl export` and `robot_rl import robomimic`.
         'robomimic': ['h5py>=3.10'],
         'lerobot': ['pyarrow>=16'],
+        # `make docs`; 2.0 reads another configuration and has no hooks.
+        'docs': ['mkdocs>=1.6,<2'],
         # Experiments on a cluster: robot_rl/engine.py.
         'ray': ['ray>=2.40'],
         'test': [

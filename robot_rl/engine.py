@@ -5,7 +5,7 @@ the border: a cell carries what it needs and returns what it found, so a cluster
 disk. What a worker raises is that cell's outcome, and so is its death; the rest goes on.
 
     processes   worker processes of this machine
-    ray         the cluster at RAY_ADDRESS, or one made here; needs robot_rl[ray] on every machine
+    ray         the cluster at RAY_ADDRESS, or one made here; needs ray on every machine
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from robot_rl.errors import UserError
 
 ENGINES = ('processes', 'ray')
-NO_RAY = "engine ray: expected the package ray, found none; pip install 'robot_rl[ray]'"
+NO_RAY = 'engine ray: expected the package ray, found none; pip install ray'
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def test_the_guides_nodes_and_services_are_there():
 
 
 def test_the_guides_safety_section_is_one_of_a_contract(tmp_path):
-    block, = re.findall(r'```\n(safety:\n.*?)```', GUIDE, re.S)
+    block, = re.findall(r'```yaml\n(safety:\n.*?)```', GUIDE, re.S)
     document = yaml.safe_load(FILES_BY_NAME['servo_twist'].read_text())
     path = tmp_path / 'contract.yaml'
     path.write_text(yaml.safe_dump({**document, **yaml.safe_load(block)}))

@@ -19,7 +19,7 @@ PATH = os.pathsep.join(filter(None, (str(Path(__file__).parent), str(Path(__file
 @pytest.fixture(params=['processes', 'ray'])
 def engine(request, monkeypatch) -> str:
     if request.param == 'ray':
-        pytest.importorskip('ray', reason='needs the extra robot_rl[ray]')
+        pytest.importorskip('ray', reason='needs the extra ray')
         monkeypatch.setenv('PYTHONPATH', PATH)
         monkeypatch.delenv('RAY_ADDRESS', raising=False)    # a cluster of this test's own
     return request.param
@@ -89,7 +89,7 @@ def test_without_ray_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
     with pytest.raises(UserError) as refusal:
         outcomes(square, [1], 1, 'ray')
-    assert str(refusal.value) == NO_RAY and "pip install 'robot_rl[ray]'" in NO_RAY
+    assert str(refusal.value) == NO_RAY and 'pip install ray' in NO_RAY
 
 
 def gone(process_id: int) -> bool:

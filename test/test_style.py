@@ -10,7 +10,7 @@ import sys
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ('robot_rl', 'launch', 'test', 'benchmarks')
+FOLDERS = ('robot_rl', 'launch', 'test', 'benchmarks', 'docs')
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob('*.py'))
 PACKAGE = [file for file in FILES if file.is_relative_to(ROOT / 'robot_rl')]
 LONGEST = 350       # lines

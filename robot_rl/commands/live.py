@@ -44,4 +44,4 @@ def live_module(name: str) -> ModuleType:
         return importlib.import_module(f'robot_rl.ros.{name}')
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name}: expected ROS 2, to ask the live graph, found no such '
-                        'module; source its setup.bash, or pip install robot_rl[ros]') from None
+                        'module; source its setup.bash, or see docs/install.md') from None

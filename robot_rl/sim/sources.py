@@ -72,6 +72,7 @@ def compile_source(scene: Scene, type_name: str, section: Section) -> Build:
 
 
 def _joint_state(scene: Scene, section: Section) -> Build:
+    """`joints`: names of hinges and slides."""
     names, model = section.texts('joints'), scene.model
     found = [scene.find('joint', name, section, f'joints[{index}]')
              for index, name in enumerate(names)]
@@ -122,24 +123,28 @@ def _twist(model, data, frame, local: bool) -> SimpleNamespace:
 
 
 def _pose_stamped(scene: Scene, section: Section) -> Build:
+    """`body` or `site`: a name."""
     frame = _frame(scene, section)
     return lambda data, header, noisy: SimpleNamespace(
         header=header, pose=_pose(data, frame, noisy))
 
 
 def _point_stamped(scene: Scene, section: Section) -> Build:
+    """`body` or `site`: a name."""
     frame = _frame(scene, section)
     return lambda data, header, noisy: SimpleNamespace(
         header=header, point=vector(noisy(_position(data, frame))))
 
 
 def _twist_stamped(scene: Scene, section: Section) -> Build:
+    """`body` or `site`: a name; velocities in the axes of the world."""
     frame = _frame(scene, section)
     return lambda data, header, noisy: SimpleNamespace(
         header=header, twist=_twist(scene.model, data, frame, local=False))
 
 
 def _odometry(scene: Scene, section: Section) -> Build:
+    """`body` or `site`: a name; velocities in its own axes."""
     frame = _frame(scene, section)
     child = str(section.data.get('body', section.data.get('site', '')))
     return lambda data, header, noisy: SimpleNamespace(     # the twist is in the child's axes
@@ -160,12 +165,14 @@ def _sensor(scene: Scene, section: Section, key: str, size: int | None = None) -
 
 
 def _wrench_stamped(scene: Scene, section: Section) -> Build:
+    """`force`, `torque`: names of sensors of 3 numbers."""
     force, torque = (_sensor(scene, section, key, 3) for key in ('force', 'torque'))
     return lambda data, header, noisy: SimpleNamespace(header=header, wrench=SimpleNamespace(
         force=vector(data.sensordata[force]), torque=vector(data.sensordata[torque])))
 
 
 def _imu(scene: Scene, section: Section) -> Build:
+    """`orientation`: a sensor of 4 numbers; `angular_velocity`, `linear_acceleration`: of 3."""
     rotation = _sensor(scene, section, 'orientation', 4)
     turn, push = (_sensor(scene, section, key, 3)
                   for key in ('angular_velocity', 'linear_acceleration'))
@@ -176,11 +183,13 @@ def _imu(scene: Scene, section: Section) -> Build:
 
 
 def _float64(scene: Scene, section: Section) -> Build:
+    """`sensor`: the name of a sensor of one number."""
     where = _sensor(scene, section, 'sensor', 1)
     return lambda data, header, noisy: SimpleNamespace(data=float(data.sensordata[where][0]))
 
 
 def _float64_multi_array(scene: Scene, section: Section) -> Build:
+    """`sensor`: the name of a sensor of any size."""
     where = _sensor(scene, section, 'sensor')
     return lambda data, header, noisy: SimpleNamespace(data=data.sensordata[where].copy())
 
