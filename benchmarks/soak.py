@@ -40,8 +40,10 @@ WARM = 1.0 / 3.0                # share of the time that the growth does not cou
 MOST_GROWTH = 1.0               # MB per hour
 MOST_MISSED = 0.001             # share of the control periods
 START = 60.0                    # s
+MINUTE = 60                     # samples, of which one is kept: a step is no slope
 COLUMNS = 2                     # of a stored transition, floats: reward and end
 SETTINGS = {'policy_server': {'mode': 'learn', 'run_episodes': 0},
+            'safety_stop': {'timeout': 0.1},    # as with a robot, not with a simulator
             'sac_learner': {'width': 64, 'batch': 64, 'start_transitions': 500, 'utd_ratio': 0.2,
                             'autotrain': True, 'keep_checkpoints': 2}}
 
@@ -152,7 +154,8 @@ def summarise(soak: Soak, seconds: float) -> dict:
     nodes = {}
     for name, samples in soak.memory.items():
         times, sizes = zip(*[pair for pair in samples if pair[0] >= WARM * seconds])
-        nodes[name] = {'first': samples[0][1], 'last': sizes[-1], 'growth': growth(times, sizes)}
+        nodes[name] = {'first': samples[0][1], 'last': sizes[-1], 'growth': growth(times, sizes),
+                       'each_minute': [round(size, 2) for _, size in samples[::MINUTE]]}
     worst = max(node['growth'] for node in nodes.values())
     share = lost / max(due, 1)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from robot_rl.data.transitions import Transitions
+from robot_rl.learning.table import Table
 import torch
 from torch import Tensor
 
@@ -17,29 +18,21 @@ class Replay:
 
     def __init__(self, observation_size: int, action_size: int):
         self.sizes = (observation_size, action_size, 1, observation_size, 1)
-        self._rows = torch.empty(1024, sum(self.sizes))
-        self._count = 0
+        self._table = Table(sum(self.sizes))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._table)
 
     @property
     def rows(self) -> Tensor:
         """The filled part of the table, (count, row size)."""
-        return self._rows[:self._count]
+        return torch.from_numpy(self._table.rows)
 
     def add(self, transitions: Transitions) -> None:
         """Append transitions in order."""
-        table = np.concatenate((
+        self._table.append(np.concatenate((
             transitions.observation, transitions.action, transitions.reward[:, None],
-            transitions.next_observation, transitions.terminated[:, None]), axis=1)
-        needed = self._count + len(table)
-        if needed > len(self._rows):
-            grown = torch.empty(max(needed, 2 * len(self._rows)), self._rows.shape[1])
-            grown[:self._count] = self.rows
-            self._rows = grown
-        self._rows[self._count:needed] = torch.from_numpy(table)
-        self._count = needed
+            transitions.next_observation, transitions.terminated[:, None]), axis=1))
 
 
 def shares(weights: dict[str, float], sources: dict[str, Replay], batch: int) -> dict[str, int]:

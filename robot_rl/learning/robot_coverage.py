@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.learning.coverage import Coverage, feature_names
+from robot_rl.learning.table import Table
 
 EPISODES = 10           # of explorers on the robot before anything is compared
 LEAST_VARIANCE = 0.1    # share of the simulator's lambda_min below which the robot's is too small
@@ -82,7 +83,7 @@ class RobotCoverage:
         names = feature_names(contract)
         self._columns = np.array([contract.layout.slots[name] for name in names])
         self._width = len(contract.layout)
-        self._table = np.empty((1024, len(names)), np.float32)
+        self._table = Table(len(names))
         self._explored = bytearray()                # of each episode, whether an explorer acted
         self._ends = array('q')                     # and its end in the table
         self._now: Comparison | None = None
@@ -90,15 +91,9 @@ class RobotCoverage:
     def add(self, next_observation: np.ndarray, explored: bool) -> None:
         """Add an episode's observations (k, n); `explored` tells that an explorer acted."""
         found = next_observation[:, self._columns]
-        begin = self._ends[-1] if self._ends else 0
-        end = begin + len(found)
-        if end > len(self._table):
-            grown = np.empty((max(end, 2 * len(self._table)), found.shape[1]), np.float32)
-            grown[:begin] = self._table[:begin]
-            self._table = grown
-        self._table[begin:end] = found
+        self._table.append(found)
         self._explored.append(explored)
-        self._ends.append(end)
+        self._ends.append(len(self._table))
         if self._now:
             self._now = self._with(self._now, explored, found)
 
@@ -108,7 +103,7 @@ class RobotCoverage:
         now = Comparison(simulator, nothing, nothing, 0)
         begin = 0
         for explored, end in zip(self._explored, self._ends):
-            now = self._with(now, bool(explored), self._table[begin:end])
+            now = self._with(now, bool(explored), self._table.rows[begin:end])
             begin = end
         self._now = now
 
