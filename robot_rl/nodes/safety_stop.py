@@ -6,6 +6,7 @@ It shares nothing with policy_server but topics: killed, hung or cut off, the se
 from __future__ import annotations
 
 from dataclasses import dataclass
+import os
 import sys
 import time
 
@@ -153,7 +154,12 @@ class SafetyStop(Node):
 
 
 def main() -> int:
-    """Entry point."""
+    """Run the node without shared memory.
+
+    Fast DDS lets whoever writes to a reader wait, up to 1 s, for a process that was stopped while
+    it wrote to the same one: the server that hangs would hold up its own stop.
+    """
+    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
     return run(SafetyStop)
 
 
