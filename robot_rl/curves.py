@@ -144,21 +144,22 @@ def _events(path: Path) -> Iterator[tuple[float, int, dict[str, float]]]:
 def _parsed(event: bytes) -> tuple[float, int, dict[str, float]]:
     """Return wall time, step and scalars of an event."""
     now, step, values = 0.0, 0, {}
-    for number, value in _fields(event):
-        if number == 1:
+    for key, value in _fields(event):
+        if key == _key(1, _FIXED64):
             now, = struct.unpack('<d', value)
-        elif number == 2:
+        elif key == _key(2, _VARINT):
             step = value
-        elif number == 5:
+        elif key == _key(5, _BYTES):
             for part, summary in _fields(value):
-                found = dict(_fields(summary)) if part == 1 else {}
-                if isinstance(found.get(1), bytes) and isinstance(found.get(2), bytes):
-                    values[found[1].decode()], = struct.unpack('<f', found[2])
+                found = dict(_fields(summary)) if part == _key(1, _BYTES) else {}
+                name, number = found.get(_key(1, _BYTES)), found.get(_key(2, _FIXED32))
+                if name is not None and number is not None:
+                    values[name.decode()], = struct.unpack('<f', number)
     return now, step, values
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of the fields of a protobuf message."""
+    """Yield key and value of the fields of a protobuf message; its wire type is in the key."""
     at = 0
     while at < len(message):
         key, at = _read_varint(message, at)
@@ -174,7 +175,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             value, at = message[at:at + size], at + size
             if at > len(message):
                 raise IndexError('a field is longer than its message')
-        yield key >> 3, value
+        yield key, value
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
@@ -190,7 +191,11 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
 def _event(now: float, step: int, values: dict[str, float]) -> bytes:
     summary = b''.join(_bytes(1, _bytes(1, name.encode()) + _float(2, value))
                        for name, value in values.items())
-    return _double(1, now) + _varint(2 << 3 | _VARINT) + _varint(step) + _bytes(5, summary)
+    return _double(1, now) + _varint(_key(2, _VARINT)) + _varint(step) + _bytes(5, summary)
+
+
+def _key(number: int, wire: int) -> int:
+    return number << 3 | wire
 
 
 def _varint(value: int) -> bytes:
@@ -202,16 +207,16 @@ def _varint(value: int) -> bytes:
 
 
 def _double(number: int, value: float) -> bytes:
-    return _varint(number << 3 | _FIXED64) + struct.pack('<d', value)
+    return _varint(_key(number, _FIXED64)) + struct.pack('<d', value)
 
 
 def _float(number: int, value: float) -> bytes:
     value = max(-3.4e38, min(3.4e38, value))       # float32
-    return _varint(number << 3 | _FIXED32) + struct.pack('<f', value)
+    return _varint(_key(number, _FIXED32)) + struct.pack('<f', value)
 
 
 def _bytes(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(value)) + value
+    return _varint(_key(number, _BYTES)) + _varint(len(value)) + value
 
 
 def _record(data: bytes) -> bytes:

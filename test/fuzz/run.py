@@ -17,15 +17,13 @@ import sys
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fuzzing import fuzz, peak_megabytes, Result  # noqa: E402, I100, I202
-from targets import new_folder, targets  # noqa: E402
-
-NAMES = ('contract', 'artifact', 'episode', 'bag', 'metadata', 'step')
+from targets import new_folder, TARGETS  # noqa: E402
 
 
 def work(name: str, inputs: int, seed: int) -> tuple[Result, float, float]:
     """Return the result of one target, and MB held before and at most."""
     with new_folder() as folder:
-        target = targets(Path(folder))[name]
+        target = TARGETS[name](Path(folder))
         fuzz(target, 20, seed=-1)
         before = peak_megabytes()
         return fuzz(target, inputs, seed), before, peak_megabytes()
@@ -43,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--inputs', type=int, default=1000, help='for each target')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--targets', nargs='+', choices=NAMES, default=NAMES)
+    parser.add_argument('--targets', nargs='+', choices=TARGETS, default=TARGETS)
     parser.add_argument('--save', type=Path, help='folder for the inputs that crash')
     arguments = parser.parse_args()
     print(f'{"target":10}{"inputs":>9}{"s":>8}{"slowest":>9}{"MB more":>9}{"taken":>8}'

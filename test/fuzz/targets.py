@@ -8,6 +8,7 @@ import io
 import json
 from pathlib import Path
 import random
+import shutil
 import sys
 import tempfile
 
@@ -20,10 +21,14 @@ from mcap.writer import CompressionType, Writer  # noqa: E402
 import numpy as np  # noqa: E402
 from robot_rl.bundle import pack, unpack  # noqa: E402
 from robot_rl.contract import load_contract  # noqa: E402
+from robot_rl.curves import _record, CurveWriter, PATTERN, read_curves  # noqa: E402
 from robot_rl.data import cdr  # noqa: E402
 from robot_rl.data.bag import bag_transitions, BagWriter, decode_step, parse_info  # noqa: E402
 from robot_rl.data.episode import EpisodeRecord  # noqa: E402
 from robot_rl.data.episode_message import decode_episode, encode_episode, HEADER  # noqa: E402
+from robot_rl.data.export import Run  # noqa: E402
+from robot_rl.data.export_robomimic import h5py_module, OURS, robomimic_file  # noqa: E402
+from robot_rl.data.import_robomimic import import_robomimic  # noqa: E402
 from robot_rl.data.ingest_decode import StepDecoder  # noqa: E402
 from robot_rl.data.ingest_read import find_recordings  # noqa: E402
 from robot_rl.data.steps import BadStep, Mode, Source, Status, Step, STEPS_TYPE  # noqa: E402
@@ -32,16 +37,11 @@ from robot_rl.errors import UserError  # noqa: E402
 from robot_rl.fields import BadMessage  # noqa: E402
 from robot_rl.paths import contract_path  # noqa: E402
 from robot_rl.policies import DECODERS, PolicyShelf  # noqa: E402
+import yaml  # noqa: E402
 
 CONTRACT = load_contract('reach')
 TOPIC = '/policy_server/steps'
 START = 1_700_000_000_000_000_000       # ns
-
-
-def targets(folder: Path) -> dict[str, Target]:
-    """Return all by name; those that read files write each input into the folder."""
-    return {'contract': _contract(folder), 'artifact': _artifact(), 'episode': _episode(),
-            'bag': _bag(folder), 'metadata': _metadata(folder), 'step': _step()}
 
 
 def _contract(folder: Path) -> Target:
@@ -52,7 +52,7 @@ def _contract(folder: Path) -> Target:
                               for name in ('reach', 'puck_push', 'push_t')), (UserError,))
 
 
-def _artifact() -> Target:
+def _artifact(folder: Path) -> Target:
     """Every policy on every topic."""
     plan = [[0.1, -0.1], [0.2, 0.3]]
     seeds = (made_policies.actor(CONTRACT), made_policies.explorers(CONTRACT, (0.5, 0.1)),
@@ -71,7 +71,7 @@ def _artifact() -> Target:
     return Target(read, seeds, (UserError,), partial(_signed, seeds))
 
 
-def _episode() -> Target:
+def _episode(folder: Path) -> Target:
     steps = _steps(4)
     values = {'int': 1, 'str': 'x', 'float': 1.0, 'bool': True}
     header = {name: values[kind] for name, kind in HEADER.items()} | {'mode': 'learn'}
@@ -162,7 +162,7 @@ def _metadata(folder: Path) -> Target:
     return Target(read, (METADATA.encode(),), (UserError,))
 
 
-def _step() -> Target:
+def _step(folder: Path) -> Target:
     """Both decoders, which have to agree."""
     short_cut = StepDecoder(CONTRACT)
     steps = _steps(3)
@@ -187,12 +187,91 @@ def _refuses(decoder: StepDecoder, data: bytes) -> None:
     raise AssertionError('the short cut accepts what the decoder refuses')
 
 
+def _reward(folder: Path) -> Target:
+    """Derive what a record between two others teaches, where somebody publishes the reward."""
+    document = yaml.safe_load(contract_path('reach').read_text(encoding='utf-8'))
+    document['reward'] = {'topic': 'score', 'type': 'std_msgs/msg/Float32', 'select': ['data'],
+                          'max_age': 0.5}
+    (folder / 'rewarded.yaml').write_text(yaml.safe_dump(document), encoding='utf-8')
+    contract = load_contract(str(folder / 'rewarded.yaml'))
+    first, second, third = [replace(step, reward=0.5) for step in _steps(2)]
+
+    def read(data: bytes):
+        found = derive_transitions([first, decode_step(data, contract), third], contract)
+        assert all(np.isfinite(column).all() for column in vars(found).values())
+    seeds = [second, replace(second, reward=-1e6), replace(second, status=Status.TERMINATED)]
+    return Target(read, tuple(step_bytes(step) for step in seeds),
+                  (BadMessage, BadStep, UserError))
+
+
+class Damaged(Exception):
+    """A file of curves that could be read, but not to its end."""
+
+
+def _curves(folder: Path) -> Target:
+    """Event files, also with checksums that fit what was changed."""
+    made, changed = folder / 'curves', folder / 'changed'
+    writer = CurveWriter(made, print)
+    for step in range(5):
+        writer.add(100 * step, {'learner/q_mean': -0.5 * step, 'progress/owed': 3.0}, 1e9 + step)
+    writer.close()
+    [file] = made.glob(PATTERN)
+    seed, whole = file.read_bytes(), _points(made)
+    changed.mkdir()
+
+    def read(data: bytes):
+        (changed / file.name).write_bytes(data)
+        if _points(changed) < whole:
+            raise Damaged
+
+    def forge(data: bytes, rng: random.Random) -> bytes:
+        records, at = [], 0
+        while at < len(seed):
+            size = int.from_bytes(seed[at:at + 8], 'little')
+            records.append(seed[at + 12:at + 12 + size])
+            at += size + 16
+        place = rng.randrange(len(records))
+        records[place] = mutate(records[place], rng)
+        return b''.join(map(_record, records))
+    return Target(read, (seed,), (Damaged,), forge)
+
+
+def _points(folder: Path) -> int:
+    curves = read_curves(folder).values()
+    assert all(len(curve.steps) == len(curve.values) == len(curve.times) for curve in curves)
+    return sum(len(curve.steps) for curve in curves)
+
+
+def _robomimic(folder: Path) -> Target:
+    """HDF5 files as we export them, and as others do."""
+    file, bags, steps = folder / 'in.hdf5', folder / 'bags', _steps(3)
+    with robomimic_file(folder / 'ours.hdf5', CONTRACT) as add:
+        add(Run('episode_000001', 's1', 'success', 'success', tuple(steps),
+                derive_transitions(steps, CONTRACT)))
+    shutil.copy(folder / 'ours.hdf5', folder / 'foreign.hdf5')
+    with h5py_module().File(folder / 'foreign.hdf5', 'a') as foreign:
+        del foreign[OURS], foreign['data/demo_0/executed']
+
+    def read(data: bytes):
+        file.write_bytes(data)
+        shutil.rmtree(bags, ignore_errors=True)
+        import_robomimic(file, bags, CONTRACT)
+    return Target(read, tuple((folder / f'{whose}.hdf5').read_bytes()
+                              for whose in ('ours', 'foreign')), (UserError,))
+
+
 def _steps(count: int) -> list[Step]:
     n, m = len(CONTRACT.layout), len(CONTRACT.action.layout)
     return [Step(START + index * 50_000_000, 1, index,
                  Status.TRUNCATED if index == count else Status.RUNNING, Source.POLICY, Mode.LEARN,
                  7, False, np.linspace(0.0, index, n), np.full(m, 0.5), np.full(m, 0.25))
             for index in range(count + 1)]
+
+
+# Name -> what makes it; those that read files write each input into the folder.
+TARGETS = {'contract': _contract, 'artifact': _artifact, 'episode': _episode, 'bag': _bag,
+           'metadata': _metadata, 'step': _step, 'reward': _reward, 'curves': _curves,
+           'robomimic': _robomimic}
 
 
 def new_folder() -> tempfile.TemporaryDirectory:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from fuzzing import fuzz, mutate, Result, Target, try_input
 import pytest
-from run import NAMES
-from targets import targets
+from targets import TARGETS
 
 INPUTS = int(os.environ.get('ROBOT_RL_FUZZ', '400'))
 CORPUS = sorted(path for path in (Path(__file__).parent / 'corpus').rglob('*') if path.is_file())
-ANY_TARGET = pytest.mark.parametrize('name', NAMES)
+ANY_TARGET = pytest.mark.parametrize('name', TARGETS)
 # A float64 that no float32 holds, in a reward's arithmetic: refused later, with its reason.
 pytestmark = pytest.mark.filterwarnings('ignore::RuntimeWarning')
 
@@ -20,12 +19,10 @@ pytestmark = pytest.mark.filterwarnings('ignore::RuntimeWarning')
 @pytest.fixture
 def target(tmp_path):
     def find(name: str) -> Target:
-        return targets(tmp_path)[name]
+        if name == 'robomimic':
+            pytest.importorskip('h5py')
+        return TARGETS[name](tmp_path)
     return find
-
-
-def test_every_target_is_run(tmp_path):
-    assert tuple(targets(tmp_path)) == NAMES
 
 
 @ANY_TARGET
