@@ -118,7 +118,8 @@ class Log:
 
 
 def plan(kinds: Iterable[Kind], each: int, done: Counter) -> list[Kind]:
-    """Return what is left to inject, in a random order; what needs mounts comes last."""
+    """Return what is left to inject, in a random order; what needs mounts or hosts is last."""
     left = [kind for kind in kinds for _ in range(each - done[kind.name])]
     order = np.random.default_rng(len(left)).permutation(len(left))
-    return sorted((left[index] for index in order), key=lambda kind: kind.needs_mounts)
+    return sorted((left[index] for index in order),
+                  key=lambda kind: (kind.away, kind.needs_mounts))

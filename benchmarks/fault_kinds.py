@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 
 GATE, WATCHDOG = 'gate', 'watchdog'
 HANG = 0.5                      # s from SIGSTOP to SIGCONT
+CUT = 3.0                       # s for which two hosts are apart, at least
 JUMP = 30 * 10**9               # ns, of the clock
 FLOOD, FLOOD_SECONDS = 100, 1.0     # times the rate of a topic, and for how long
 BURST = 0.005                   # s between bursts of a flood
@@ -44,6 +45,7 @@ class Kind:
     reasons: tuple[str, ...] = ()   # how the reason or event begins; one of them
     cuts_recording: bool = False    # what it excuses is in `excused`, faults.py
     needs_mounts: bool = False
+    away: tuple[str, ...] = ()      # nodes that are on a second host
 
 
 @contextmanager
@@ -51,6 +53,14 @@ def killed(node: str, graph: FaultyGraph):
     """Kill a node."""
     yield graph.kill(node)
     graph.revived()
+
+
+@contextmanager
+def twin_killed(graph: FaultyGraph):
+    """Kill the robot's simulator: the episode has to end as soon as another world is seen."""
+    graph.around.fell = 0
+    with killed('sim_bridge', graph):
+        yield lambda: graph.around.fell
 
 
 @contextmanager
@@ -66,6 +76,27 @@ def hung(node: str, graph: FaultyGraph):
     with graph.hung(node) as since:
         yield since
         time.sleep(max(0.0, HANG - (time.time_ns() - since) * 1e-9))
+
+
+@contextmanager
+def apart(graph: FaultyGraph):
+    """Cut the second host off for a while."""
+    with graph.cut_off() as since:
+        yield since
+        time.sleep(max(0.0, CUT - (time.time_ns() - since) * 1e-9))
+
+
+@contextmanager
+def without_learner(graph: FaultyGraph):
+    """Cut the learner off while an episode ends that it shall learn from; it catches up."""
+    with apart(graph):
+        published = graph.operator.number('data_recorder', 'published')
+        graph.operator.trigger('policy_server/stop')
+        graph.must(lambda: graph.operator.number('data_recorder', 'published') > published)
+        graph.recover()
+        yield None
+    published = graph.operator.number('data_recorder', 'published')
+    graph.must(lambda: graph.operator.number('sac_learner', 'episodes_received') >= published)
 
 
 @contextmanager
@@ -163,17 +194,18 @@ def counted(node: str, figure: str, fault: Callable, graph: FaultyGraph):
 
 @contextmanager
 def corrupted_checkpoint(graph: FaultyGraph):
-    """Flip a bit of the newest checkpoint, then kill the learner."""
+    """Flip a bit of the newest checkpoint and kill the learner before it saves another one."""
     folder = graph.checkpoints
     save(graph)
     before = newest(folder)
     graph.operator.trigger('policy_server/stop')        # an episode for it to learn from
     graph.recover()
     graph.must(lambda: saved_after(graph, before))
-    path = newest(folder)
-    path.write_bytes(flipped(path.read_bytes()))
-    with killed('sac_learner', graph):
-        yield None
+    with graph.hung('sac_learner'):             # it saves none after this one
+        path = newest(folder)
+        path.write_bytes(flipped(path.read_bytes()))
+        yield graph.kill('sac_learner')
+    graph.revived()
 
 
 @contextmanager
@@ -260,7 +292,7 @@ def _actor(change: Callable[[bytes], bytes]) -> Callable:
 _CUT = ('recovered', 'unreadable')
 _SILENCE, _STALE = ('heartbeat_silent',), ('observation_stale',)
 KINDS = {kind.name: kind for kind in (
-    Kind('kill sim_bridge', partial(killed, 'sim_bridge'), '', ('clock_began_again',)),
+    Kind('kill sim_bridge', twin_killed, GATE, ('clock_began_again',)),
     Kind('kill policy_server', partial(killed, 'policy_server'), WATCHDOG, _SILENCE),
     Kind('kill data_recorder', partial(killed, 'data_recorder'), '', _CUT,
          cuts_recording=True),
@@ -294,6 +326,9 @@ KINDS = {kind.name: kind for kind in (
         sent, Float64MultiArray, 'policy_server/steps', STEPS,
         lambda graph: Float64MultiArray(data=[np.nan] * 7))), '', ('bad_steps',)),
     Kind('corrupted checkpoint', corrupted_checkpoint, '', ('checkpoint_refused',)),
+    Kind('learner cut off', without_learner, away=('sac_learner',)),
+    Kind('policy_server cut off', apart, WATCHDOG, _SILENCE,
+         away=('policy_server', 'sac_learner')),
     Kind('disk full, bags', full_bags, '', ('disk_full', 'write_error'), cuts_recording=True,
          needs_mounts=True),
     Kind('disk full, checkpoint', full_checkpoints, '', ('checkpoint_failed',),

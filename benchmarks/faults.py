@@ -18,14 +18,14 @@ clears the stops, as a person would, and it goes on. Kinds: `fault_kinds.py: KIN
     moved       actions after the first stop action, before a stop was cleared, that were no stop
     outside     actions outside the contract's range, or further from the last one than its rate
 
-A partition needs hosts, so it is not here: docs/multi_host.md. Killed, the benchmark goes on where
-it was when it is started again.
+Killed, the benchmark goes on where it was when it is started again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 import os
 from pathlib import Path
 import platform
@@ -34,9 +34,11 @@ import time
 from typing import TYPE_CHECKING
 
 from fault_account import account, Log, plan, too_fast, transitions
+from namespaces import two_hosts
 import numpy as np
 from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.bringup import keep_apart
+from robot_rl.engine import Failure, run_cells
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.progress import bar, ProgressLine
 
@@ -45,7 +47,7 @@ if TYPE_CHECKING:       # ROS: the table needs none
     from faulty_graph import FaultyGraph
 
 OWN_MOUNTS = 'ROBOT_RL_OWN_MOUNTS'      # set where disks may be filled
-INJECTIONS, FAST_INJECTIONS = 18, 2     # of each kind
+INJECTIONS, FAST_INJECTIONS = 20, 2     # of each kind
 SESSION = 40            # injections into one graph
 WINDOW = 10**9          # ns before a kill of the recorder that may be lost
 PHASE = 0.0, 0.1        # s from the sight of an episode to the fault: two control periods
@@ -165,6 +167,8 @@ def inject_once(graph: FaultyGraph, kind: Kind) -> dict | None:
         problem = str(error)
     faulty = time.time_ns()
     runs = graph.recover()
+    if not runs:
+        problem = f'{problem} {graph.said()}'
     told = (reason() or '') if kind.reasons else ''
     stop = graph.first_stop(begun) if kind.stopped_by else None
     if kind.stopped_by and reason() == '':
@@ -180,27 +184,55 @@ def inject_once(graph: FaultyGraph, kind: Kind) -> dict | None:
             'excused': [begun - WINDOW, excused_to] if kind.cuts_recording else None}
 
 
-def run_session(folder: Path, log: Log, kinds: Sequence[Kind],
-                tell: Callable[[str, int], None]) -> None:
+def have_two_hosts() -> bool:
+    """Tell whether this machine and user can have a second host."""
+    try:
+        with two_hosts():
+            return True
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is injected into one graph."""
+
+    log: Path
+    folder: Path
+    kinds: tuple[str, ...]
+    done: int               # injections before it
+    total: int              # of the whole benchmark
+
+
+def run_session(session: Session) -> None:
     """Start a graph, inject, and count what it cost."""
     import fault_kinds
     from faulty_graph import FaultyGraph
 
+    line, began = ProgressLine(), time.monotonic()
+    folder, kinds = session.folder, [fault_kinds.KINDS[name] for name in session.kinds]
+    log = Log(session.log)
     number, injections = log.started, []
-    log.started += 1
+
+    def tell(what: str) -> None:
+        done, count = session.done + len(injections), max(1, len(injections))
+        pace = (time.monotonic() - began) / count
+        line.show(f'{bar(done / session.total)} {done}/{session.total} {what}, '
+                  f'{pace * (session.total - done) / 60:.0f} min left')
+
     disks = [folder / 'bags', folder / 'checkpoints'] * any(kind.needs_mounts for kind in kinds)
     for disk in disks:
         fault_kinds.mount(disk)
-    graph = FaultyGraph(folder, seed=number)
+    graph = FaultyGraph(folder, number, have_two_hosts(), kinds[0].away)
     try:
         rng = np.random.default_rng([number, len(kinds)])
         for kind in kinds:
-            tell(kind.name, len(injections))
+            tell(kind.name)
             injections.append({'session': number, **inject(graph, kind, rng)})
             log.write(injections[-1])
             if not injections[-1]['runs']:      # the next ones get a graph that does
                 break
-        tell('counting', len(injections))
+        tell('counting')
         end, seen = graph.settle(), graph.around.steps[:]
         log.finish({
             'session': number, 'costs': account(seen, end['bags'], injections),
@@ -211,22 +243,25 @@ def run_session(folder: Path, log: Log, kinds: Sequence[Kind],
         graph.close()
         for disk in disks:
             fault_kinds.unmount(disk)
-
-
-def run(log: Log, run_dir: Path, kinds: Sequence[Kind], each: int) -> None:
-    """Inject what the log lacks, in sessions, and show how far it is."""
-    line, began = ProgressLine(), time.monotonic()
-    before, total = len(log.injections), len(kinds) * each
-
-    def tell(what: str, injected: int) -> None:
-        done = len(log.injections) + injected
-        pace = (time.monotonic() - began) / max(1, done - before)
-        line.show(f'{bar(done / total)} {done}/{total} {what}, '
-                  f'{pace * (total - done) / 60:.0f} min left')
-
-    while left := plan(kinds, each, Counter(item['kind'] for item in log.injections)):
-        run_session(run_dir / f'session_{log.started:03d}', log, left[:SESSION], tell)
     line.end()
+
+
+def run(path: Path, kinds: Sequence[Kind], each: int) -> Log:
+    """Inject what the log lacks, in sessions, and return it.
+
+    Each session has a process of its own: the middleware looks for network devices only once.
+    """
+    while True:
+        log = Log(path)
+        left = plan(kinds, each, Counter(item['kind'] for item in log.injections))
+        if not left:
+            return log
+        chosen = [kind.name for kind in left if kind.away == left[0].away][:SESSION]
+        session = Session(path, path.parent / f'session_{log.started:03d}', tuple(chosen),
+                          len(log.injections), len(log.injections) + len(left))
+        for _, outcome in run_cells(run_session, [session], workers=1):
+            if isinstance(outcome, Failure):
+                raise UserError(outcome.reason)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -242,12 +277,12 @@ def main(arguments: list[str] | None = None) -> int:
                         help='logs, bags, and what was injected so far: it goes on from there')
     options = parser.parse_args(arguments)
     each = options.injections or (FAST_INJECTIONS if options.fast else INJECTIONS)
-    kinds = [KINDS[name] for name in options.kinds or KINDS
-             if not KINDS[name].needs_mounts or OWN_MOUNTS in os.environ]
+    hosts = have_two_hosts()
+    kinds = [kind for kind in map(KINDS.get, options.kinds or KINDS)
+             if (OWN_MOUNTS in os.environ or not kind.needs_mounts) and (hosts or not kind.away)]
     options.run_dir.mkdir(parents=True, exist_ok=True)
-    log = Log(options.run_dir / 'injections.jsonl')
     try:
-        run(log, options.run_dir, kinds, each)
+        log = run(options.run_dir / 'injections.jsonl', kinds, each)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -255,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
         'benchmark': 'faults', 'cpus': os.cpu_count(), 'rows': rows(log.injections),
         'transitions': sum(session['transitions'] for session in log.sessions),
         'repeated': sum(injection['repeated'] for injection in log.injections),
-        'left_out': [name for name in KINDS if KINDS[name] not in kinds],
+        'own_hosts': hosts, 'left_out': [name for name in KINDS if KINDS[name] not in kinds],
         'versions': {'python': platform.python_version(), 'numpy': np.__version__},
         'claims': claims(log.injections, log.sessions,
                          not (options.fast or options.kinds or options.injections))}
@@ -264,11 +299,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def move_to_own_mounts() -> None:
-    """Go on in a name space whose mounts are our own, where the system allows it."""
-    own = ['unshare', '-rm']
-    if OWN_MOUNTS not in os.environ and os.system('unshare -rm true 2>/dev/null') == 0:
-        os.environ[OWN_MOUNTS] = '1'
-        os.execvp(own[0], [*own, sys.executable, *sys.argv])
+    """Go on in a name space whose mounts are our own, where the system allows it.
+
+    As root without users of our own: those could not come back from a second host.
+    """
+    for own in (['unshare', '-m'], ['unshare', '-rm']):
+        if OWN_MOUNTS not in os.environ and os.system(f'{" ".join(own)} true 2>/dev/null') == 0:
+            os.environ[OWN_MOUNTS] = '1'
+            os.execvp(own[0], [*own, sys.executable, *sys.argv])
 
 
 if __name__ == '__main__':

@@ -1,54 +1,46 @@
 """The simulated graph in real time, and a hand on everything in it that may break.
 
-The benchmark stands where the robot's drivers and the people stand: what the twin observes passes
-through `Surroundings`, which may hold it back, spoil it or shift its time, and which hears what
-is sent. Faults are in fault_kinds.py, what is made of it in faults.py.
+The benchmark stands where the robot's drivers and the people stand: surroundings.py. Faults are in
+fault_kinds.py, what is made of it in faults.py.
+
+Where this machine can have two hosts (namespaces.py), the graph is on one of them, and nodes may
+be away, on the other: nobody else hears it, and the middleware works as it does on a robot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
-import threading
 import time
 
-from fault_account import Seen
-import numpy as np
+from namespaces import Cable, two_hosts
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from robot_rl.bringup import command, graph, NodeSpec
 from robot_rl.bundle import unpack
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_info
-from robot_rl.data.steps import BadStep, Step, step_from_message
+from robot_rl.data.steps import Step
 from robot_rl.errors import UserError
-from robot_rl.fields import BadMessage
 from robot_rl.paths import contract_path
 from robot_rl.processes import Exit, Patience, Supervisor
-from robot_rl.ros.codecs import action_values, interface_class, status_values
 from robot_rl.ros.operator import Operator
-from robot_rl.ros.qos import DRIVER, EVENTS, STEPS, STREAM
-from rosgraph_msgs.msg import Clock
-from std_msgs.msg import Bool, Float64MultiArray
+from surroundings import at_the_twin, Event, Surroundings
 import yaml
 
 START, RECOVERY, SETTLE = 60.0, 30.0, 60.0      # s
-PULSE = 0.05            # s between messages of the e-stop and the dead-man's handle
-TIMEOUT = 0.3           # s, of both
+TIMEOUT = 0.3           # s, of the e-stop and the dead-man's handle
 MAX_AGE = 0.22          # s, of observations: a busy machine holds one up for longer than a robot
-SHIFT = 10_000 * 10**9  # ns from the twin's time to the graph's: time may jump back as well
 LEAST = 4               # steps in a row that show that the robot acts again
 ASK_AGAIN = 0.3         # s between requests to run
 LAST_WORDS = 0.1        # s in which the last messages of a killed node arrive
 AT_ONCE = Patience(first_delay=0.1, longest_delay=0.1, restarts=10_000)
 SETTINGS = {
+    'safety_stop': {'timeout': 0.1},        # as with a robot, not with a simulator
     'policy_server': {'mode': 'random', 'reset_timeout': 2.0},
     'data_recorder': {'min_free_bytes': 1 << 20},
     'sac_learner': {'width': 16, 'batch': 32, 'start_transitions': 50, 'utd_ratio': 0.5,
@@ -72,128 +64,13 @@ def write_contract(path: Path) -> Contract:
     return load_contract(str(path))
 
 
-@dataclass(frozen=True)
-class Event:
-    """What a node told: the reason of a stop, else the kind of event."""
-
-    at: int         # ns, system time
-    node: str
-    stop: bool
-    word: str
-
-
-class Surroundings(Node):
-    """Drivers, people and a witness, in a thread of their own; lists only grow."""
-
-    def __init__(self, contract: Contract, nodes: tuple[str, ...]):
-        super().__init__('surroundings')
-        self.contract = contract
-        self.spoil: dict[str, Callable] = {}    # observation -> its message to another, or None
-        self.spoiled: dict[str, int] = {}       # observation -> ns, its first one sent so
-        self.passed: dict[str, int] = {}        # observation -> ns, the twin's last good one
-        self.last: dict[str, object] = {}       # observation -> newest message passed on
-        self.shift, self.shifted = SHIFT, 0     # ns; when a new shift was first sent, ns
-        # What people say over and over; None: nothing.
-        self.said: dict[str, bool | None] = {'e_stop': False, 'dead_man': True}
-        self.said_at = {'e_stop': 0, 'dead_man': 0}     # ns
-        self.steps: list[Seen] = []
-        self.actions: list[tuple[int, np.ndarray]] = []     # (ns, values)
-        self.outside = 0                        # actions that the contract does not allow
-        self.events: list[Event] = []
-        self._shift_sent = SHIFT
-        self.senders = {}
-        for entry in contract.observations:
-            self._relay(entry.name, interface_class(entry.type), entry.topic)
-        self._relay('clock', Clock, '/clock')
-        self._people = {role: self.create_publisher(Bool, role, DRIVER) for role in self.said}
-        self.create_timer(PULSE, self._pulse)
-        self.create_subscription(Float64MultiArray, 'policy_server/steps', self._on_step, STEPS)
-        self.create_subscription(interface_class(contract.action.type), contract.action.topic,
-                                 self._on_action, STREAM)
-        for name in nodes:
-            self.create_subscription(
-                interface_class('diagnostic_msgs/msg/DiagnosticArray'), f'{name}/events',
-                partial(self._on_events, name), EVENTS)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-        self._thread = threading.Thread(target=self._spin, name='surroundings', daemon=True)
-        self._thread.start()
-
-    def say(self, role: str, value: bool | None) -> int:
-        """Have a person press, hold, let go or fall silent; return when, ns."""
-        self.said[role] = value
-        now = time.time_ns()
-        self._pulse()
-        return now
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
-
-    def _relay(self, name: str, kind: type, topic: str) -> None:
-        self.senders[name] = self.create_publisher(kind, topic, DRIVER)
-        self.create_subscription(kind, at_the_twin(topic), partial(self._pass_on, name), DRIVER)
-
-    def _pass_on(self, name: str, message, info: dict) -> None:
-        if self.shift != self._shift_sent:
-            self._shift_sent, self.shifted = self.shift, time.time_ns()
-        stamp = message.clock if name == 'clock' else message.header.stamp
-        stamp.sec, stamp.nanosec = divmod(
-            stamp.sec * 10**9 + stamp.nanosec + self.shift, 10**9)
-        spoil = self.spoil.get(name)
-        if spoil:
-            message = spoil(message)
-            self.spoiled.setdefault(name, time.time_ns())
-        else:
-            self.passed[name] = info['source_timestamp']
-            self.last[name] = message
-        if message is not None:
-            self.senders[name].publish(message)
-
-    def _pulse(self) -> None:
-        for role, publisher in self._people.items():
-            value = self.said[role]
-            if value is not None:
-                publisher.publish(Bool(data=value))
-                self.said_at[role] = time.time_ns()
-
-    def _on_step(self, message) -> None:
-        sizes = len(self.contract.layout), len(self.contract.action.layout)
-        with contextlib.suppress(BadStep):      # our own, as a fault
-            self.steps.append(Seen(time.time_ns(), step_from_message(message, *sizes)))
-
-    def _on_action(self, message, info: dict) -> None:
-        action = self.contract.action
-        try:
-            values = action_values(action, message)
-        except BadMessage:
-            self.outside += 1
-            return
-        self.outside += not ((values >= action.low) & (values <= action.high)).all()
-        self.actions.append((info['received_timestamp'], values))
-
-    def _on_events(self, node: str, message) -> None:
-        for _, kind, values in status_values(message):
-            word = values.get('reason', '') if kind in ('stop', 'end') else kind
-            self.events.append(Event(time.time_ns(), node, kind == 'stop', word))
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        self.destroy_node()
-
-
-def at_the_twin(topic: str) -> str:
-    """Return the name that the twin publishes a topic under."""
-    return f'/twin{topic}' if topic.startswith('/') else f'twin/{topic}'
-
-
 class FaultyGraph:
     """The nodes of kind `sim`, an operator who clears stops, and the surroundings."""
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, hosts: bool, away: tuple[str, ...] = ()):
         self.folder, self.bags = folder, folder / 'bags'
         self.checkpoints = folder / 'checkpoints'
+        self._cable: Cable | None = None        # to the second host
         folder.mkdir(parents=True, exist_ok=True)
         self.contract = write_contract(folder / 'contract.yaml')
         self.exits: list[Exit] = []
@@ -206,6 +83,7 @@ class FaultyGraph:
                       overrides=SETTINGS)
         self.nodes = tuple(spec.name for spec in specs)
         with contextlib.ExitStack() as stack:
+            prefix = stack.enter_context(self._second_host()) if hosts else []
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             stack.callback(rclpy.try_shutdown)
             self.operator = Operator(lambda kind, values: None)
@@ -213,11 +91,30 @@ class FaultyGraph:
             self.around = Surroundings(self.contract, self.nodes)
             stack.callback(self.around.close)
             self.supervisor = stack.enter_context(Supervisor(
-                {spec.name: command(self._behind(spec)) for spec in specs}, folder / 'logs',
-                respawn=True, patience=AT_ONCE,
+                {spec.name: prefix * (spec.name in away) + command(self._behind(spec))
+                 for spec in specs}, folder / 'logs', respawn=True, patience=AT_ONCE,
                 on_exit=self._on_exit))
             self.must(lambda: len(self.operator.status) == len(specs), START)
             self._cleanup = stack.pop_all()
+
+    @contextlib.contextmanager
+    def _second_host(self) -> Iterator[list[str]]:
+        """Be on the first of two hosts; gives what begins the argv of processes on the second.
+
+        Their subnet is this cable. LOCALHOST would make rmw_fastrtps use shared memory everywhere.
+        """
+        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SUBNET'
+        with two_hosts() as (robot, other, self._cable), robot.entered():
+            yield other.prefix
+
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[int]:
+        """Cut the cable to the second host for as long as the block lasts; gives when, ns."""
+        self._cable.quality.up = False
+        try:
+            yield time.time_ns()
+        finally:
+            self._cable.quality.up = True
 
     def _behind(self, spec: NodeSpec) -> NodeSpec:
         """Put the twin behind the surroundings."""
@@ -234,10 +131,13 @@ class FaultyGraph:
     def must(self, condition: Callable[[], object], seconds: float = RECOVERY) -> None:
         """Wait for a condition; raise UserError where it never holds."""
         if not self.operator.until(condition, seconds):
-            texts = {name: status['text'] for name, status in self.operator.status.items()}
-            raise UserError(f'not there after {seconds:g} s: {texts}; ended: '
+            raise UserError(f'not there after {seconds:g} s: {self.said()}; ended: '
                             f'{[(end.name, end.code) for end in self.exits[-5:]]}; '
                             f'logs in {self.folder / "logs"}')
+
+    def said(self) -> dict[str, str]:
+        """Return what the nodes last said of themselves."""
+        return {name: status['text'] for name, status in self.operator.status.items()}
 
     def says(self, node: str, text: str) -> bool:
         return text in self.operator.status.get(node, {}).get('text', '')
@@ -299,14 +199,16 @@ class FaultyGraph:
                               for name, pid in self._killed.items()))
 
     @contextlib.contextmanager
-    def hung(self, name: str):
+    def hung(self, name: str) -> Iterator[int]:
         """Stop a node's process for as long as the block lasts; gives when, ns."""
         pid, now = self.supervisor.pids()[name], time.time_ns()
         os.kill(pid, signal.SIGSTOP)
         try:
+            os.waitid(os.P_PID, pid, os.WSTOPPED)       # from here on no thread of it runs
             yield now
         finally:
-            os.kill(pid, signal.SIGCONT)
+            if self.supervisor.pids().get(name) == pid:     # else it was killed meanwhile
+                os.kill(pid, signal.SIGCONT)
 
     def first_stop(self, since: int) -> int | None:
         """Return when the first stop action after `since` came, ns; None where none came."""

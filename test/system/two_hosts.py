@@ -16,7 +16,6 @@ import time
 
 from graphs import Graph
 from isolation import claim_domain
-from namespaces import Cable, Host, Quality, two_hosts
 import pytest
 import rclpy
 from rclpy.signals import SignalHandlerOptions
@@ -25,6 +24,10 @@ from robot_rl.data.bag import bag_steps, find_bags, read_info
 from robot_rl.errors import UserError
 from robot_rl.ros import operator as operators
 from robot_rl.ros.operator import Operator
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+
+from namespaces import Cable, Host, Quality, two_hosts  # noqa: E402, I100
 
 ON_ROBOT = ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder')
 SETTINGS = {'sac_learner': {'width': 8, 'start_transitions': 100, 'publish_period': 50,
