@@ -25,12 +25,13 @@ from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 ALL = {('workspace', 0), ('goal', 0), ('action', 0), ('fan', 0), ('plan', 0), ('text', 0)}
-SAFETY = """
+PERSON_TOPIC = '{topic: leader, type: std_msgs/msg/Float64MultiArray, timeout: 0.5}'
+SAFETY = f"""
 safety:
   limits:
     tip.point.x: [-0.6, 0.6]
     tip.point.y: [-0.6, 0.6]
-  intervention: {topic: leader, type: std_msgs/msg/Float64MultiArray, timeout: 0.5}
+  intervention: {PERSON_TOPIC}
 """
 PLAN = np.tile([0.4, -0.2, 0.1], (4, 1))        # rad/s
 SMALL = {'sac_learner': {'width': 8, 'start_transitions': 1_000_000}}
@@ -68,7 +69,8 @@ def run(tmp_path_factory):
     """Explorers, a demonstrator and chance act in turn; then the server is deactivated."""
     folder = tmp_path_factory.mktemp('graph')
     path = folder / 'contract.yaml'
-    path.write_text(contract_path('puck_push').read_text() + SAFETY)
+    person = f'safety:\n  intervention: {PERSON_TOPIC}\n'
+    path.write_text(contract_path('puck_push').read_text().replace('safety:\n', person, 1))
     graph = Graph(folder, SMALL, contract=str(path), seed=3)
     try:
         return session(graph)
