@@ -47,7 +47,8 @@ class Graph:
                  for spec in specs}, folder / 'logs', respawn=True,
                 on_exit=self.exits.append, patience=QUICK))
             self.until(lambda: len(self.operator.status) == len(specs)
-                       and self.operator.actor and self.says('policy_server', 'idle'))
+                       and self.operator.actor and self.says('policy_server', 'idle')
+                       and not self.operator.status['data_recorder']['silent'])  # has found all
             self._cleanup = stack.pop_all()
 
     def _on_event(self, kind: str, values: dict[str, str]) -> None:
