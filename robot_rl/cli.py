@@ -9,16 +9,19 @@ import os
 import sys
 
 from robot_rl import __version__
-from robot_rl.commands import bag, check, demo, exporting, importing, new, policy, report, runs
+from robot_rl.commands import (
+    bag, call, check, demo, exporting, importing, new, policy, report, runs, up)
 from robot_rl.commands.parsing import listed
 from robot_rl.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, UserError
 from robot_rl.terminal import painted, printable
 
-COMMANDS = (demo, new, check, runs, report, policy, bag, importing, exporting)  # in this order
+# In this order.
+COMMANDS = (demo, new, check, up, call, runs, report, policy, bag, importing, exporting)
 EXAMPLES = {
     'robot_rl demo': 'from a simulator to a policy, ends with a report',
     'robot_rl demo-demonstrations': "from a person's recordings to a policy",
     'robot_rl check config/puck_push.yaml': 'check a contract, show its vectors',
+    'robot_rl up my_robot.yaml': 'start the graph; status, set and call then speak to it',
     'robot_rl runs': 'what is in runs/, newest first',
     'robot_rl report runs/today': 'plots and figures of what happened',
     'robot_rl policy inspect runs/demo/policy.safetensors': 'what a policy is',

@@ -79,6 +79,16 @@ def test_a_missing_contract_is_refused(refused, tmp_path):
     assert 'no_such_task' in refused('check', 'no_such_task')
 
 
+def test_a_name_that_is_nearly_a_shipped_contract_is_told_with_all_of_them(refused, monkeypatch,
+                                                                           tmp_path):
+    monkeypatch.chdir(tmp_path)
+    printed = refused('check', 'pukc_push')
+    assert printed.startswith('error: pukc_push: file: expected a YAML file, or the name of a '
+                              'shipped contract (base_cmd_vel, ')
+    assert 'ur5e_forward), found neither; did you mean puck_push?' in printed
+    assert 'robot_rl,' not in printed
+
+
 def test_a_contract_whose_model_lacks_a_name_is_refused(refused, tmp_path):
     from robot_rl.contract import load_contract
     path = tmp_path / 'mine.yaml'
@@ -123,7 +133,14 @@ def test_an_interrupt_ends_with_130(monkeypatch):
 
 @pytest.mark.parametrize('argv', [[], ['nonsense'], ['check'], ['demo', '--seed', '-1'],
                                   ['demo', '--seed', 'x'], ['demo', '--members', '3'],
-                                  ['demo', '--max-episodes', '1.5']])
+                                  ['demo', '--max-episodes', '1.5'],
+                                  ['demo', '--max-episodes', '0'], ['demo', '--minutes', '-3'],
+                                  ['demo', '--minutes', 'nan'], ['demo', '--target', '1.1'],
+                                  ['demo', '--evaluation', '0'], ['demo', '--sim-steps', '0'],
+                                  ['demo', '--seed', '3000000000'],
+                                  ['demo-demonstrations', '--demonstrations', '1'],
+                                  ['demo-demonstrations', '--members', '1'],
+                                  ['demo-demonstrations', '--alpha', '-2']])
 def test_a_wrong_command_line_is_bad_input(capsys, argv):
     with pytest.raises(SystemExit) as ended:
         main(argv)

@@ -51,7 +51,8 @@ LISTED = {
 }
 # Of robot_rl: understood, not run.
 LONG = {'demo': 'minutes: test/system', 'demo-demonstrations': 'minutes: test/system',
-        'new': 'the live graph: test_live_survey.py'}
+        'new': 'the live graph: test_live_survey.py', 'up': 'until Ctrl-C: test_up.py',
+        'status': 'the live graph: test_asking.py'}
 LIVE = 'the live graph: test_live_graph.py'
 
 
@@ -191,9 +192,21 @@ def _robot_rl(command: Command) -> None:
         elif words[0] in LONG or '--live' in words:
             from robot_rl.cli import build_parser
             assert build_parser().parse_args(words).run
+        elif words[0] == 'set':
+            _param((f'/{words[1]}', *words[2:]))
+        elif words[0] == 'call':
+            _call(*words[1:])
         else:
             assert main(words) == 0
             assert printed.getvalue()
+
+
+def _call(service: str, *value: str) -> None:
+    node, name = _name(f'/{service}')
+    kind = 'SetBool' if value else 'Trigger'
+    assert [name, f'`std_srvs/srv/{kind}`', 'serves'] in [
+        row[:3] for row in rows(node, 'Services')]
+    assert not value or value[0] in ('true', 'false')
 
 
 def _python(command: Command, monkeypatch, understood) -> None:
@@ -287,7 +300,9 @@ def test_a_command_that_is_wrong_is_noticed(check):
              'ros2 param set /policy_server seed 3', 'ros2 run robot_rl policy',
              'ros2 service call /policy_server/run std_srvs/srv/Trigger',
              'ros2 service call /policy_server/run std_srvs/srv/SetBool',
-             'ros2 topic echo /policy_server/nothing', 'python benchmarks/lock.py --no-such')
+             'ros2 topic echo /policy_server/nothing', 'python benchmarks/lock.py --no-such',
+             'robot_rl call policy_server/run', 'robot_rl call policy_server/stop true',
+             'robot_rl set policy_server mode sing', 'robot_rl up')
     for text in wrong:
         words = tuple(text.split())
         with pytest.raises((AssertionError, KeyError, SystemExit)):
