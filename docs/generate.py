@@ -84,7 +84,8 @@ def _types() -> Iterator[str]:
            '`:rot6d` (6 numbers, continuous), `:quaternion` or `:rpy`. Joints are found by name,\n'
            'whatever their order. What has no stamp is as old as its arrival.\n')
     yield _table(('type', '`select`', 'stamped'), (
-        (f'`{name}`', _fields(kind), 'yes' if kind.stamped else 'no')
+        (f'`{name}`' + ('' if name in OBSERVATION_TYPES else ' (only a reward)'), _fields(kind),
+         'yes' if kind.stamped else 'no')
         for name, kind in {**OBSERVATION_TYPES, **REWARD_TYPES}.items()))
 
 

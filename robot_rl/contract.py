@@ -22,9 +22,9 @@ from robot_rl.functions import find_function, try_demonstrator, try_display, try
 from robot_rl.inputs import components, Observation, read_observations, read_reward_topic
 from robot_rl.keys import Key, key, keys
 from robot_rl.layout import Layout
-from robot_rl.paths import contract_path
+from robot_rl.paths import contract_path, is_name, shipped_contracts
 from robot_rl.safety.settings import read_safety, Safety
-from robot_rl.schema import load_yaml, MISSING, Section
+from robot_rl.schema import load_yaml, MISSING, Section, suggestion
 from robot_rl.simulated import read_simulation, Simulation
 
 RESET_TYPES = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
@@ -201,6 +201,11 @@ class Contract:
 def load_contract(name_or_path: str) -> Contract:
     """Load a contract file, or a shipped contract by its bare name; raise InvalidFile."""
     path = contract_path(str(name_or_path))
+    if str(name_or_path) and is_name(str(name_or_path)) and not path.exists():
+        names = shipped_contracts()
+        raise InvalidFile(path, [Problem(
+            'file', f'a YAML file, or the name of a shipped contract ({", ".join(names)})',
+            'neither', suggestion(str(name_or_path), names))])
     document = load_yaml(path)
     problems: list[Problem] = []
     root = Section(document, '', problems)
@@ -219,11 +224,11 @@ def load_contract(name_or_path: str) -> Contract:
     safety = read_safety(root.section('safety', required=False),
                          [name for name, _ in components(observations)], action.layout.names)
     simulation, display = None, None
-    if 'simulation' in document:
+    if root.has('simulation'):
         simulation = read_simulation(
             root.section('simulation'), path, [entry.name for entry in observations],
             [name for name, _ in components(observations)], action.layout.names)
-    if 'display' in document:
+    if root.has('display'):
         display = read_display(root.section('display'), path,
                                [name for name, _ in components(observations)])
     root.refuse_unknown()
@@ -287,7 +292,7 @@ def _episode(section: Section) -> Episode:
     if horizon > MAX_HORIZON:
         section.problem('horizon', f'at most {MAX_HORIZON} steps', horizon)
     service, kind = '', ''
-    if 'reset' in section.data:
+    if section.has('reset'):
         reset = section.section('reset')
         service, kind = reset.ros_name('service'), reset.text('type', choices=RESET_TYPES)
         reset.refuse_unknown()

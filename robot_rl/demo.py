@@ -6,8 +6,10 @@ What is done is a story: demo_simulator.py has the first prior, demo_demonstrati
 from __future__ import annotations
 
 from dataclasses import replace
+import errno
 import json
 import math
+import os
 from pathlib import Path
 import platform
 import time
@@ -36,13 +38,24 @@ class Demo:
     check_after = math.inf      # episodes of learning after which it is checked at the latest
 
     def __init__(self, options: DemoOptions):
-        self.contract = load_contract(options.contract)
+        self.contract, self.options = load_contract(options.contract), options
+        self.check()
         self.options = replace(options, run_dir=_fresh_folder(options.run_dir))
         write_atomic(self.options.run_dir / 'contract.yaml', self.contract.text)
         self.started = time.time()
         self.ended, self.video, self.reached = 'running', None, None
         self.rates = Rates()
         self.session = Session(self.graph(), self.options.run_dir, self.line)
+
+    def check(self) -> None:
+        """Raise UserError for what cannot work, before anything starts or is renamed."""
+        if not self.contract.simulation:
+            raise UserError(f'{self.contract.file}: simulation: expected a mapping, as a twin '
+                            'plays the robot of a demo, found nothing')
+        from robot_rl.sim.gap import load_gap
+        from robot_rl.sim.twin import Twin
+
+        Twin(self.contract, load_gap(self.options.gap))
 
     def graph(self) -> tuple[NodeSpec, ...]:
         """Return the nodes to start with."""
@@ -216,8 +229,24 @@ def percent(value: float | None) -> str:
 
 
 def _fresh_folder(run_dir: Path) -> Path:
-    """Return an empty folder of that name; an earlier run of the same name is kept beside it."""
+    """Return an empty folder of that name; an earlier run of the same name is kept beside it.
+
+    Raises UserError where there can be none.
+    """
     run_dir = run_dir.absolute()
+    try:
+        _make_room(run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if not os.access(run_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f'--run-dir {run_dir}: expected a folder that can be written, found: '
+                        f'{error.strerror}') from None
+    return run_dir
+
+
+def _make_room(run_dir: Path) -> None:
+    """Rename the folder of an earlier run, where there is one."""
     if run_dir.exists() and any(run_dir.iterdir()):
         stamp = time.strftime('%Y%m%d-%H%M%S', time.localtime(run_dir.stat().st_mtime))
         kept = run_dir.with_name(f'{run_dir.name}-{stamp}')
@@ -227,8 +256,6 @@ def _fresh_folder(run_dir: Path) -> Path:
             kept = run_dir.with_name(f'{run_dir.name}-{stamp}-{number}')
         run_dir.rename(kept)
         print(f'the earlier run is kept as {kept}')
-    run_dir.mkdir(parents=True, exist_ok=True)
-    return run_dir
 
 
 def _plain(text: str):

@@ -26,6 +26,16 @@ class DemonstrationsDemo(Demo):
     mode = 'learn'
     check_after = 20
 
+    def check(self) -> None:
+        """Raise UserError for what cannot work, or where nobody demonstrates."""
+        super().check()
+        if not self.contract.simulation.demonstrator:
+            raise UserError(f'{self.contract.file}: simulation.demonstrator: expected '
+                            'module:function of a scripted person, found nothing')
+        alpha = self.options.alpha
+        if -1.0 < alpha < 0.0:
+            raise UserError(f'--alpha: expected from 0 to 10, or -1, found {alpha:g}')
+
     def graph(self) -> tuple[NodeSpec, ...]:
         """Return what records the person; twin and policy server go in lockstep."""
         return tuple(self._spec(name, **self._recording(DEMONSTRATIONS)

@@ -17,6 +17,16 @@ STEPS_PER_UPDATE = 9        # simulated steps to one update, in training explore
 class SimulatorDemo(Demo):
     """Exploration transfer; takes SimulatorOptions."""
 
+    def check(self) -> None:
+        """Raise UserError for what cannot work, or is too little to train explorers with."""
+        super().check()
+        from robot_rl.sim.explorer_run import check_trainable
+        from robot_rl.sim.explorer_settings import TrainSettings
+
+        steps = self.options.sim_steps
+        check_trainable(self.contract, TrainSettings(steps, steps // STEPS_PER_UPDATE),
+                        {'steps': '--sim-steps'})
+
     def graph(self) -> tuple[NodeSpec, ...]:
         """Return the graph: the twin in lockstep, as fast as the machine allows."""
         options = self.options

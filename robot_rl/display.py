@@ -69,7 +69,7 @@ class Display:
 def read_display(section: Section, file: Path, observed: list[str]) -> Display:
     """Return the section; problems are recorded. `observed`: names of the observation vector."""
     path_name, path = '', None
-    if 'path' in section.data:
+    if section.has('path'):
         path_name, path = find_function(section, 'path', file)
     frame = section.text('frame', default='world')
     here = _place(section, 'here', section.raw('here', None), observed)

@@ -105,10 +105,15 @@ class Evaluation:
 
     @property
     def kept(self) -> Kept | None:
-        """The outcome, once every episode was run; on a tie the learned policy."""
+        """The outcome, once every episode was run; on a tie the learned policy.
+
+        One without an update has learned nothing: whatever its luck, its rival is kept.
+        """
         if self._done < 2 * self._episodes:
             return None
-        better = max(self._scores, key=lambda mode: self._scores[mode].rank)
+        able = [mode for mode, artifact in self._artifacts.items()
+                if mode != Mode.EVALUATE or artifact.policy.version > 0]
+        better = max(able, key=lambda mode: self._scores[mode].rank)
         return Kept(better, self._artifacts, dict(self._scores))
 
     @property

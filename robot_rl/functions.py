@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from robot_rl.errors import InvalidFile, Problem
 from robot_rl.installed import import_installed, NotInstalled, VARIABLE
-from robot_rl.schema import Section
+from robot_rl.schema import Section, suggestion
 
 
 def find_function(section: Section, key: str, file: Path):
@@ -30,13 +30,22 @@ def find_function(section: Section, key: str, file: Path):
             section.path(key), f'a module {module_name} of an installed package', str(error),
             f'install it, or allow its folder: {VARIABLE}={error.folder}'))
         return name, None
+    except ModuleNotFoundError as error:
+        section.problems.append(Problem(
+            section.path(key), f'an importable module {module_name}',
+            f'{type(error).__name__}: {error}',
+            f'install the package that holds it, allow the folder that does: {VARIABLE}=/folder, '
+            'or correct the name'))
+        return name, None
     except Exception as error:  # noqa: B902, importing runs the user's code
         section.problem(key, f'an importable module {module_name}',
                         f'{type(error).__name__}: {error}', advice)
         return name, None
     function = getattr(module, attribute, None)
     if not callable(function):
-        section.problem(key, f'a function of {module_name}', attribute, advice)
+        known = [one for one, value in vars(module).items() if callable(value)]
+        section.problem(key, f'a function of {module_name}', attribute,
+                        suggestion(attribute, known) or advice)
     return name, function
 
 

@@ -16,6 +16,7 @@ from robot_rl.safety.settings import Intervention, Switch
 
 OK, NOTE, WRONG = 'ok', 'note', 'wrong'
 COMMANDERS = ('policy_server', 'safety_stop')       # who of us sends actions
+SERVERS = ('policy_server',)                        # of which a robot has one
 LISTENERS = ('data_recorder', 'safety_stop')        # who of us hears them and is no robot
 SLOW = 0.9              # of the control rate; less is worth a note
 AHEAD = 0.05            # s; stamps further ahead are of a clock that differs
@@ -204,6 +205,10 @@ def _sent(contract: Contract, key: str, action: Action, graph: LiveGraph
         yield WRONG, ('no controller listens; start or activate it, or correct action.topic'
                       + _others(action.type, graph.awaited))
     yield from _types(action.type, key, robots)
+    servers = [one.node for one in topic.publishers if one.is_one_of(SERVERS)]
+    if len(servers) > 1:
+        yield WRONG, (f'{len(servers)} policy servers command it: {", ".join(sorted(servers))}; '
+                      'they would fight; end all but one')
     for one in others:
         yield WRONG, f'{one.node} commands it as well: two would fight; end it, or remap its topic'
     for one in robots:

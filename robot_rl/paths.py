@@ -9,6 +9,7 @@ import sys
 from robot_rl.installed import find_installed
 
 CONTRACT_FOLDERS = ('config', 'config/robots')      # below the shared folders
+NO_CONTRACTS = {'robot_rl'}     # files in them that are none
 
 
 def share_folders() -> list[Path]:
@@ -27,12 +28,23 @@ def shared_file(relative: str) -> Path | None:
     return None
 
 
+def shipped_contracts() -> list[str]:
+    """Return the names of the contracts that come with the package."""
+    return sorted({file.stem for folder in share_folders() for inner in CONTRACT_FOLDERS
+                   for file in (folder / inner).glob('*.yaml')} - NO_CONTRACTS)
+
+
+def is_name(name_or_path: str) -> bool:
+    """Tell whether a text may be the name of a shipped contract, and is no path."""
+    return '/' not in name_or_path and not name_or_path.endswith(('.yaml', '.yml'))
+
+
 def contract_path(name_or_path: str) -> Path:
     """Return the file of a contract: a path as given, a bare name from the shipped config/.
 
     Those of robots that people have are in config/robots/.
     """
-    if '/' not in name_or_path and not name_or_path.endswith(('.yaml', '.yml')):
+    if is_name(name_or_path):
         for folder in CONTRACT_FOLDERS:
             if shipped := shared_file(f'{folder}/{name_or_path}.yaml'):
                 return shipped

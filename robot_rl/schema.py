@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import difflib
 import math
 from pathlib import Path
@@ -67,6 +68,12 @@ def show(value) -> str:
     return text if len(text) <= 60 else text[:57] + '...'
 
 
+def suggestion(found: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known words was meant; '' where none is near."""
+    near = difflib.get_close_matches(found, list(known), n=1)
+    return f'did you mean {near[0]}?' if near else ''
+
+
 _SHORT = reprlib.Repr()         # repr of a few nested YAML aliases could fill the memory
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 _SHORT.maxlevel = 2
@@ -96,6 +103,11 @@ class Section:
         self.used.add(key)
         return self.data.get(key, default)
 
+    def has(self, key: str) -> bool:
+        """Tell whether a key is there, and mark it as known."""
+        self.used.add(key)
+        return key in self.data
+
     def text(self, key: str, default=MISSING, choices=None) -> str:
         """Return a non-empty string."""
         value = self.raw(key, default)
@@ -104,9 +116,7 @@ class Section:
         if not isinstance(value, str) or not value:
             self.problem(key, 'text', value)
         elif choices and value not in choices:
-            near = difflib.get_close_matches(value, choices, n=1)
-            self.problem(key, 'one of ' + ', '.join(choices), value,
-                         f'did you mean {near[0]}?' if near else '')
+            self.problem(key, 'one of ' + ', '.join(choices), value, suggestion(value, choices))
         return value if isinstance(value, str) else ''
 
     def ros_name(self, key: str) -> str:
@@ -180,6 +190,5 @@ class Section:
         """Record every key that no getter asked for."""
         unknown = [str(key) for key in self.data if key not in self.used]
         for key in unknown[:MAX_UNKNOWN]:
-            near = difflib.get_close_matches(key, sorted(self.used), n=1)
-            self.problem(key, 'a known key (' + ', '.join(sorted(self.used)) + ')', key,
-                         f'did you mean {near[0]}?' if near else '')
+            known = sorted(self.used)
+            self.problem(key, f'a known key ({", ".join(known)})', key, suggestion(key, known))

@@ -63,7 +63,7 @@ def read_simulation(section: Section, path: Path, entries: list[str], known: lis
         if not any(f'{found}.'.startswith(f'{name}.') for found in known):
             section.problem('features', 'names of the observation vector, or what they begin with',
                             name)
-    given = [find_function(section, key, path) if key in section.data else ('', None)
+    given = [find_function(section, key, path) if section.has(key) else ('', None)
              for key in ('reward', 'demonstrator')]
     section.refuse_unknown()
     return Simulation(model_path(model, path), readers, names, reset, features, *given[0],

@@ -130,6 +130,20 @@ def test_an_unknown_key_is_refused_with_a_suggestion(problems):
     assert found['observation[0].max_age'].found == 'nothing'
 
 
+@pytest.mark.parametrize(('wrong', 'meant'), [
+    ('displai', 'display'), ('simulatoin', 'simulation'), ('savety', 'safety'),
+    ('demonstrations', 'demonstration')])
+def test_a_section_that_may_be_left_out_is_suggested_too(problems, wrong, meant):
+    problem = problems(('episode:', f'{wrong}: {{}}\n\nepisode:'))[wrong]
+    assert problem.advice == f'did you mean {meant}?'
+    assert all(name in problem.expected for name in ('display', 'simulation', 'safety'))
+
+
+def test_a_reset_that_may_be_left_out_is_suggested_too(problems):
+    found = problems(('  reset: {service', '  resett: {service'))
+    assert found['episode.resett'].advice == 'did you mean reset?'
+
+
 def test_a_section_that_nothing_enforces_is_refused(problems):
     found = problems(('episode:', 'safety: {workspace: [0, 1]}\n\nepisode:'))
     assert found['safety.workspace'].expected.startswith('a known key')

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile
+from robot_rl.fields import OBSERVATION_TYPES, REWARD_TYPES
 from robot_rl.schema import Section
 import yaml
 
@@ -139,3 +140,11 @@ def test_every_meaning_is_a_sentence_of_its_own():
     for name, key in KEYS.items():
         assert key.kind and key.meaning and not key.meaning.endswith('.'), name
         assert '|' not in key.kind + key.meaning, name
+
+
+def test_a_type_that_no_observation_may_have_is_marked():
+    rows = {line.split('`')[1]: '(only a reward)' in line
+            for line in GENERATE.reference().splitlines()
+            if line.startswith('| `') and '/msg/' in line.split('`')[1]}
+    assert {name for name, marked in rows.items() if marked} == {*REWARD_TYPES} - {
+        *OBSERVATION_TYPES} == {'std_msgs/msg/Float32'}

@@ -12,9 +12,9 @@ REACH = load_contract('reach')
 SUCCESS, FAILURE = (True, 10), (False, 50)
 
 
-def make_evaluation(episodes: int) -> Evaluation:
+def make_evaluation(episodes: int, learned: int = 7) -> Evaluation:
     shelf = PolicyShelf(REACH)
-    shelf.offer(actor(REACH, 7), 'actor')
+    shelf.offer(actor(REACH, learned), 'actor')
     shelf.offer(actor(REACH, 800), 'sim_optimal')
     return Evaluation(shelf.actor, shelf.sim_optimal, episodes)
 
@@ -72,6 +72,13 @@ def test_of_as_many_successes_the_shorter_ones_win(learned, sim_optimal, better)
 @pytest.mark.parametrize('both', [[SUCCESS, FAILURE], [FAILURE, FAILURE]])
 def test_on_a_tie_the_learned_policy_is_kept(both):
     assert outcome(both, both).mode is Mode.EVALUATE
+
+
+def test_a_policy_without_an_update_is_never_kept():
+    evaluation = make_evaluation(1, learned=0)
+    end(evaluation, success=True)
+    end(evaluation, success=False)
+    assert evaluation.kept.mode is Mode.TRANSFER
 
 
 def test_failures_do_not_count_by_their_length():

@@ -76,6 +76,17 @@ def test_a_module_of_the_working_directory_is_refused_and_not_run(folder, contra
     assert not (folder / 'ran').exists()
 
 
+def test_a_module_that_is_nowhere_may_be_of_a_folder_that_is_allowed(contract):
+    printed = refusal(contract('absent_task:reward'))
+    assert 'an importable module absent_task, found ModuleNotFoundError: No module' in printed
+    assert 'allow the folder that does: ROBOT_RL_FUNCTIONS=/folder, or correct' in printed
+
+
+def test_a_function_that_is_nearly_named_is_suggested(contract):
+    printed = refusal(contract(REWARD.replace('shaped', 'shapde')))
+    assert printed.endswith("found 'shapde_reward'; did you mean shaped_reward?")
+
+
 def test_a_module_beside_the_contract_is_refused_and_not_run(folder, contract):
     sys.path.insert(0, str(folder))
     assert f'found stray_task in {folder}' in refusal(contract(where=folder))

@@ -51,6 +51,16 @@ def test_our_own_nodes_may_command_and_listen(contract):
     assert said(contract, 'action', publishers=ours) == []
 
 
+@pytest.mark.parametrize('others', [('/policy_server',), ('/a/policy_server',
+                                                          '/b/policy_server')])
+def test_several_policy_servers_are_named(contract, others):
+    servers = tuple(Endpoint(name, 'x') for name in ('/policy_server', *others))
+    assert said(contract, 'action', publishers=servers) == [(
+        'wrong', f'{len(servers)} policy servers command it: '
+        + ', '.join(sorted(('/policy_server', *others)))
+        + '; they would fight; end all but one')]
+
+
 def test_a_recorder_is_no_robot(contract):
     recorder = Endpoint('/data_recorder', contract.action.type)
     (verdict, text), = said(contract, 'action', subscribers=(recorder,))

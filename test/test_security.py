@@ -144,7 +144,7 @@ def test_the_bounds_are_where_they_are_said_to_be():
 
 
 def test_a_gap_with_a_date_that_is_none_is_refused():
-    with pytest.raises(InvalidFile, match='gap: expected one of'):
+    with pytest.raises(InvalidFile, match='gap: value: expected one of'):
         load_gap('{friction: 2001-99-99}')
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from robot_rl.paths import CONTRACT_FOLDERS, share_folders
-
-OTHERS = {'robot_rl'}       # in config/, and no contracts
+from robot_rl.paths import shipped_contracts
 
 
 def add_contract(parser: argparse.ArgumentParser, *flags: str, **settings) -> None:
@@ -18,5 +16,4 @@ def add_contract(parser: argparse.ArgumentParser, *flags: str, **settings) -> No
 
 def shipped(**_) -> list[str]:
     """Return the names of the contracts that come with the package."""
-    return sorted({file.stem for folder in share_folders() for inner in CONTRACT_FOLDERS
-                   for file in (folder / inner).glob('*.yaml')} - OTHERS)
+    return shipped_contracts()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from dataclasses import fields
+from dataclasses import Field, fields
+from functools import partial
+import math
 
 from robot_rl.commands.parsing import add_command
 from robot_rl.demo_options import DemonstrationsOptions, DemoOptions, SimulatorOptions
@@ -44,14 +46,23 @@ def _add_options(parser: argparse.ArgumentParser, kind: type[DemoOptions]) -> No
         if isinstance(item.default, bool):
             parser.add_argument(f'--no-{name}', dest=item.name, action='store_false', help=text)
         else:
-            parse = _count if isinstance(item.default, int) else type(item.default)
+            parse = (partial(_number, item) if isinstance(item.default, (int, float)) else
+                     type(item.default))
             parser.add_argument(f'--{name}', type=parse, default=item.default, help=text)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'expected an integer >= 0, found {text!r}')
-    return int(text)
+def _number(item: Field, text: str) -> int | float:
+    """Return a number within the range of its field, of the type of the default."""
+    kind, least, most = type(item.default), item.metadata['least'], item.metadata['most']
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if value >= least and (most is None or value <= most):      # not where it is no number
+        return value
+    expected = 'an integer' if kind is int else 'a number'
+    limits = f'>= {least}' if most is None else f'from {least} to {most}'
+    raise argparse.ArgumentTypeError(f'expected {expected} {limits}, found {text!r}')
 
 
 def _options(arguments: argparse.Namespace, kind: type[DemoOptions]) -> DemoOptions:

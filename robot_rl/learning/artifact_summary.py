@@ -68,7 +68,12 @@ class ArtifactSummary:
 
 def read_artifact(path: Path, contract: Contract | None = None) -> ArtifactSummary:
     """Return what is in a file, held against a contract if there is one; raise UserError."""
+    if path.is_dir():
+        raise UserError(f'{path}: cannot be read: expected a safetensors file, found a folder')
     data = read_up_to(path, MAX_BYTES)
+    if data[8:9] != b'{':       # the length of a header in JSON, then the header
+        raise UserError(f'{path}: not a file of this package: expected a safetensors file, found '
+                        'something else')
     arrays, manifest = unpack(data, str(path))
     if not _is_shallow(manifest, MAX_DEPTH):
         raise UserError(f'{path}: manifest: expected at most {MAX_DEPTH} levels, found more')

@@ -23,6 +23,7 @@ from robot_rl.progress import followed
 from robot_rl.report.bags import (Details, ends_by_reason, quantiles, read_details,
                                   stops_by_reason)
 from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
+from robot_rl.report.recorded_contract import recorded_contract
 from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_run, WINDOW
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
@@ -67,9 +68,9 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         raise UserError(f'{run_dir}: not the folder of a run, it has no {BAGS}/; name the folder '
                         'given as run_dir')
     run = read_run(run_dir)
-    contract = _contract(run, run_dir)
-    episodes, recorded, unreadable, covered = [], 0, [], RobotCoverage(contract)
     bags = [bag for root in roots for bag in find_bags(root)]
+    contract = _contract(run, run_dir, bags)
+    episodes, recorded, unreadable, covered = [], 0, [], RobotCoverage(contract)
     for folder in followed(bags, f'bags of {run_dir.name}'):
         try:
             transitions, info = bag_transitions(folder, contract), read_info(folder)
@@ -301,11 +302,8 @@ def _share(episodes: list[Episode]) -> float | None:
     return sum(episode.success for episode in episodes) / len(episodes)
 
 
-def _contract(run: dict, run_dir: Path) -> Contract:
-    """Load the copy of the contract that the run keeps, or the one that run.json names."""
+def _contract(run: dict, run_dir: Path, bags: list[Path]) -> Contract:
+    """Load the copy of the contract that the run keeps, or else what run.json or a bag names."""
     copy = run_dir / 'contract.yaml'
     name = str(copy) if copy.is_file() else run.get('contract')
-    if not name:
-        raise UserError(f'{run_dir}: neither contract.yaml nor run.json is there; copy the '
-                        'contract of the run to contract.yaml')
-    return load_contract(name)
+    return load_contract(name) if name else recorded_contract(run_dir, bags)

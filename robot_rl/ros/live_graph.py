@@ -61,9 +61,10 @@ class Ear(Node):
 
     def served(self, service: str) -> tuple[str, ...] | None:
         """Return the types of a service, None where nobody serves it."""
-        if not service:
+        name = self.resolve_service_name(service) if service else ''
+        if not name or not self.count_services(name):   # a client alone gives it a name as well
             return None
-        types = dict(self.get_service_names_and_types()).get(self.resolve_service_name(service))
+        types = dict(self.get_service_names_and_types()).get(name)
         return tuple(types) if types else None
 
     def published(self) -> dict[str, tuple[str, ...]]:

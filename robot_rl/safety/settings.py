@@ -82,11 +82,11 @@ def read_safety(section: Section, observed: list[str], actions: tuple[str, ...])
     """
     limits = _limits(section.section('limits', required=False), observed)
     e_stop = dead_man = intervention = None
-    if 'e_stop' in section.data:
+    if section.has('e_stop'):
         e_stop = _switch(section.section('e_stop'), (BOOL,))
-    if 'dead_man' in section.data:
+    if section.has('dead_man'):
         dead_man = _switch(section.section('dead_man'), (BOOL, JOY))
-    if 'intervention' in section.data:
+    if section.has('intervention'):
         intervention = _intervention(section.section('intervention'), actions)
     policy_late = section.integer('policy_late', default=POLICY_LATE, least=1)
     section.refuse_unknown()
@@ -142,7 +142,7 @@ def _axes(section: Section, count: int) -> tuple[int, ...]:
 
 
 def _buttons(section: Section) -> dict[str, int]:
-    buttons = {name: section.integer(name) for name in BUTTONS if name in section.data}
+    buttons = {name: section.integer(name) for name in BUTTONS if section.has(name)}
     section.used.update(BUTTONS)        # known, though not given
     section.refuse_unknown()
     if len(set(buttons.values())) != len(buttons):

@@ -94,7 +94,7 @@ def load_gap(text: str) -> Gap:
     except yaml.YAMLError:
         document = text
     if not isinstance(document, dict):
-        raise InvalidFile('gap', [Problem('gap', expected, show(document))])
+        raise InvalidFile('gap', [Problem('value', expected, show(document))])
     problems: list[Problem] = []
     section = Section(document, '', problems)
     values = {key: _bounded(section, key, *bounds) for key, bounds in BOUNDS.items()}

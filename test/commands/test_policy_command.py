@@ -78,3 +78,18 @@ def test_a_file_that_is_none_is_bad_input(tmp_path, capsys, content):
     path.write_bytes(content)
     assert main(['policy', 'inspect', str(path)]) == 2
     assert f'error: {path}: not a file of this package' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('content', 'found'), [
+    (None, 'a folder'), ('task: reach\ncontrol_rate: 20\n', 'something else'),
+    ('', 'something else')])
+def test_what_is_no_safetensors_file_is_told_so(tmp_path, capsys, content, found):
+    path = tmp_path / 'mine'
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    assert main(['policy', 'inspect', str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f'error: {path}: ')
+    assert printed.endswith(f': expected a safetensors file, found {found}\n')

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data import cdr
-from robot_rl.data.bag import BagWriter, read_info
+from robot_rl.data.bag import BagWriter, find_bags, read_info, set_custom_data
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
-from robot_rl.errors import UserError
+from robot_rl.errors import InvalidFile, UserError
 from robot_rl.learning.coverage import Coverage
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.report.figures import BASE, build_report, Episode, plot_success, wilson
@@ -83,6 +83,18 @@ def test_a_report_counts_what_is_in_the_bags(tmp_path):
                 'messages_dropped': 0, 'bags_unreadable': [],
                 'outcomes': {'success': 4, 'truncated': 3}, 'contract_hash': REACH.hash}
     assert {key: report[key] for key in expected} == expected
+
+
+def test_the_newest_bag_has_the_contract_of_a_run_that_keeps_none(tmp_path):
+    (record(tmp_path, *RUN) / 'contract.yaml').unlink()
+    first, *_, last = find_bags(tmp_path / 'bags')
+    set_custom_data(first, contract='task: another')
+    report, episodes = build_report(tmp_path)
+    assert (report['contract_hash'], len(episodes)) == (REACH.hash, 7)
+    assert not (tmp_path / 'contract.yaml').exists()
+    set_custom_data(last, contract='task: another')
+    with pytest.raises(InvalidFile, match='custom_data.contract: control_rate: expected'):
+        build_report(tmp_path)
 
 
 def test_what_a_run_did_not_say_is_null(tmp_path):

@@ -11,10 +11,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from robot_rl.cli import main
 from robot_rl.ros import live_graph
-from robot_rl.ros.qos import SENSOR
+from robot_rl.ros.qos import DRIVER, SENSOR
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool, Float64MultiArray
-from std_srvs.srv import Empty
+from std_srvs.srv import Empty, Trigger
 
 SECONDS = '0.8'
 
@@ -170,6 +170,22 @@ def test_a_reset_service_that_is_absent_or_of_another_type_is_told(robot, check)
     assert code == 1
     assert ('is served as std_srvs/srv/Empty, the contract says std_srvs/srv/Trigger; '
             'correct episode.reset.type') in printed
+
+
+def test_a_reset_service_that_only_a_client_names_is_not_there(robot, check):
+    robot.node.create_client(Trigger, 'sim_bridge/reset')
+    robot.start('reset')
+    code, printed = check(absent=True)
+    assert code == 1 and 'wrong: reset (sim_bridge/reset): nobody serves it' in printed
+
+
+def test_two_policy_servers_are_told_though_they_have_one_name(robot, check):
+    for _ in range(2):
+        robot.beside('policy_server').create_publisher(Float64MultiArray, ACTION, DRIVER)
+    robot.start()
+    code, printed = check()
+    assert code == 1
+    assert '2 policy servers command it: /policy_server, /policy_server;' in printed
 
 
 def test_an_e_stop_that_is_silent_for_longer_than_its_timeout_is_told(robot, check):

@@ -292,7 +292,7 @@ def test_a_budget_that_cannot_work_is_answered(begin, root, budget, reason):
 
 @pytest.mark.parametrize('gaps', [['none', 'huge'], ['']])
 def test_a_gap_to_train_in_that_is_none_is_refused_at_start(begin, gaps):
-    with pytest.raises(InvalidFile, match='gap: expected one of none, mild'):
+    with pytest.raises(InvalidFile, match='gap: value: expected one of none, mild'):
         begin(train_gaps=gaps)
 
 

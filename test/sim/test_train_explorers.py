@@ -189,7 +189,7 @@ def test_a_run_that_is_terminated_says_so(tmp_path):
     (['--worlds', '2'], 'worlds: expected one per latent, 3 or more, found 2'),
     (['--explorers', '65'], 'explorers: expected 1 to 64, found 65'),
     (['--alpha', 'nan'], 'alpha: expected a finite number'),
-    (['--gap', 'huge'], 'gap: expected one of none, mild, declared'),
+    (['--gap', 'huge'], 'gap: value: expected one of none, mild'),
     (['--contract', 'nothing.yaml'], 'nothing.yaml: file: expected a readable YAML file')])
 def test_what_cannot_work_is_answered_in_one_line(tmp_path, capsys, options, error):
     assert main([*OPTIONS, '--run-dir', str(tmp_path / 'run'), *options]) == EXIT_BAD_INPUT

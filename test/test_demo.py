@@ -1,0 +1,75 @@
+"""What a demo refuses before anything starts."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from robot_rl.cli import main
+from robot_rl.contract import load_contract
+from robot_rl.demo import Demo
+
+REACH = load_contract('reach').text
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Return the folder of an earlier run."""
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    (folder / 'report.json').write_text('{}')
+    return folder
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """Run a demo that is refused; return its error. Nothing of it may start."""
+    monkeypatch.setattr(Demo, 'run', lambda demo: pytest.fail('it was started'))
+
+    def run(*argv, command: str = 'demo') -> str:
+        assert main([command, *map(str, argv)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == '' and printed.err.startswith('error: ')
+        return printed.err
+    return run
+
+
+@pytest.mark.parametrize(('options', 'said'), [
+    (('--gap', 'nonsense'), 'gap: value: expected one of none, mild'),
+    (('--gap', '{geom_offset: {nose: [0.1, 0, 0]}}'),
+     'gap: geom_offset.nose: expected a geom of the model'),
+    (('--sim-steps', '100'), 'explorers: --sim-steps: expected two rounds of '),
+    (('--contract', 'absent'), 'absent')])
+def test_what_cannot_work_is_refused_and_an_earlier_run_stays(earlier, refused, options, said):
+    printed = refused('--run-dir', earlier, *options)
+    assert said in printed and 'gap: gap' not in printed
+    assert [path.name for path in earlier.parent.iterdir()] == ['run']
+    assert (earlier / 'report.json').is_file()
+
+
+@pytest.mark.parametrize('command', ['demo', 'demo-demonstrations'])
+def test_a_contract_without_simulation_is_refused(earlier, refused, command):
+    path = earlier / 'mine.yaml'
+    path.write_text(REACH.partition('\nsimulation:')[0] + '\n')
+    assert 'simulation: expected a mapping, as a twin plays the robot' in refused(
+        '--contract', path, '--run-dir', earlier, command=command)
+    assert path.is_file()
+
+
+def test_alpha_between_its_ranges_is_refused(earlier, refused):
+    printed = refused('--alpha', '-0.5', '--run-dir', earlier, command='demo-demonstrations')
+    assert '--alpha: expected from 0 to 10, or -1, found -0.5' in printed
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path, refused):
+    (tmp_path / 'file').write_text('x')
+    for folder in (tmp_path / 'file', tmp_path / 'file' / 'run'):
+        printed = refused('--run-dir', folder)
+        assert f'--run-dir {folder}: expected a folder that can be written' in printed
+    assert (tmp_path / 'file').read_text() == 'x'
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='/proc is of Linux')
+def test_a_folder_that_cannot_be_written_is_refused(refused):
+    assert '--run-dir /proc/run: expected a folder that can be written' in refused(
+        '--run-dir', '/proc/run')
