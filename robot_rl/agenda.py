@@ -157,10 +157,19 @@ class Agenda:
             self._end_evaluation(f'stopped {MAX_REPEATS} times in a row: {tick.ended}')
         return kept
 
-    def status(self, settings, idle: bool) -> tuple[str, str]:
-        """Return what is done, and what is waited for where an episode is due."""
-        waits = (self.missing(settings) or WAITING) if idle and self.running else ''
-        return str(self.evaluation or settings.mode), waits
+    def status(self, settings, idle: bool, reset: str = '') -> tuple[str, str]:
+        """Return what is done, and what is waited for where an episode is due.
+
+        reset   what the reset of the world waits for, '' where it can begin
+        """
+        waits = ''
+        if idle and self.running:
+            paced = settings.mode in PACED and not self.evaluation
+            waits = self.missing(settings) or reset or (WAITING if paced else '')
+        if self.evaluation:
+            return str(self.evaluation), waits
+        note = self._casting.stand_in(settings.mode)
+        return settings.mode + (f' ({note})' if note else ''), waits
 
     def figures(self, settings) -> dict:
         """Return what a status shows."""

@@ -30,7 +30,7 @@ from robot_rl.scripted import ScriptedPerson
 MODES = ('random', 'learn', 'evaluate', 'explore', 'mixed', 'transfer', 'demonstrate', 'scripted')
 WINDOW = 20         # episodes of the learner that measure its success
 
-WAITING = 'waiting for the actor or the reset service'
+WAITING = 'waiting for the next policy of sac_learner'
 NO_ACTOR = 'no learned policy yet: start sac_learner, or remap the topic actor'
 NO_EXPLORERS = 'no explorers yet: call sim_bridge/train_explorers, or remap the topic explorers'
 NO_SIM_OPTIMAL = ('no sim-optimal policy yet: call sim_bridge/train_explorers, or remap the topic '
@@ -76,7 +76,13 @@ class Casting:
         simulation = self._contract.simulation
         if mode == 'scripted' and not (simulation and simulation.demonstrator):
             return NO_PERSON
-        return WAITING if mode == 'evaluate' and not self.shelf.actor else ''
+        return NO_ACTOR if mode == 'evaluate' and not self.shelf.actor else ''
+
+    def stand_in(self, mode: str) -> str:
+        """Return why random actions stand in for the policy of that mode, '' where none do."""
+        if mode != 'learn' or self.shelf.informed:
+            return ''
+        return f'{"nothing learned" if self.shelf.actor else "no policy"} yet: random actions'
 
     def fraction(self, schedule: Schedule) -> float:
         """Return the chance that the next episode of mode mixed explores.

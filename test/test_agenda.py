@@ -10,7 +10,7 @@ from robot_rl.casting import Casting, NO_ACTOR, NO_EXPLORERS, NO_RIVAL, NO_SIM_O
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.evaluation import MAX_REPEATS
-from robot_rl.policies import PolicyShelf
+from robot_rl.policies import NO_POLICY, PolicyShelf
 from robot_rl.rollout import Tick
 
 REACH = load_contract('reach')
@@ -111,12 +111,33 @@ def test_an_inactive_server_refuses():
 
 @pytest.mark.parametrize(('mode', 'reason'), [
     ('explore', NO_EXPLORERS), ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL),
-    ('evaluate', WAITING)])
+    ('evaluate', NO_ACTOR)])
 def test_no_episode_starts_without_its_policy_and_the_status_says_why(mode, reason):
     desk = Desk(everything=False, mode=mode)
     desk.run()
     assert not desk.may_start()
     assert desk.agenda.status(desk.settings, idle=True) == (mode, reason)
+
+
+@pytest.mark.parametrize(('version', 'note'), [
+    (None, ' (no policy yet: random actions)'), (0, ' (nothing learned yet: random actions)'),
+    (7, '')])
+def test_the_status_says_where_random_actions_stand_in_for_the_learner(version, note):
+    desk = Desk(everything=False, mode='learn')
+    if version is not None:
+        desk.shelf.offer(actor(REACH, version), 'actor')
+    assert desk.agenda.status(desk.settings, idle=True) == (f'learn{note}', '')
+    assert desk.agenda.cast(desk.settings, 1)[1].version == (version or NO_POLICY)
+
+
+def test_the_status_says_which_reset_is_waited_for_once_a_policy_is_there():
+    desk = Desk(everything=False, mode='explore')
+    assert desk.agenda.status(desk.settings, True, 'a reset') == ('explore', '')   # not asked
+    desk.run()
+    assert desk.agenda.status(desk.settings, True, 'a reset') == ('explore', NO_EXPLORERS)
+    desk.shelf.offer(explorers(REACH, (0.1, 0.1)), 'explorers')
+    assert desk.agenda.status(desk.settings, True, 'a reset') == ('explore', 'a reset')
+    assert desk.agenda.status(desk.settings, True) == ('explore', '')
 
 
 @pytest.mark.parametrize('mode', ['learn', 'mixed'])
@@ -125,6 +146,7 @@ def test_an_episode_waits_for_the_learner_in_the_modes_that_feed_it(mode):
     desk.run()
     desk.episodes()
     assert not desk.may_start()
+    assert desk.agenda.status(desk.settings, idle=True) == (mode, WAITING)
     desk.shelf.offer(actor(REACH, 8, learned_stamp=desk.episode), 'actor')
     assert desk.may_start()
 

@@ -6,7 +6,7 @@ from made_policies import actor, demonstrator, explorers, steered
 import numpy as np
 import pytest
 from robot_rl.casting import (Casting, NO_ACTOR, NO_DEMONSTRATOR, NO_EXPLORERS, NO_PERSON,
-                              NO_RIVAL, NO_SIM_OPTIMAL, Schedule, WAITING, WINDOW)
+                              NO_RIVAL, NO_SIM_OPTIMAL, Schedule, WINDOW)
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.errors import UserError
@@ -44,7 +44,7 @@ def last(success: bool = True, mode: Mode = Mode.LEARN, version: int = 7, index:
 
 
 @pytest.mark.parametrize(('mode', 'missing'), [
-    ('random', ''), ('learn', ''), ('evaluate', WAITING), ('explore', NO_EXPLORERS),
+    ('random', ''), ('learn', ''), ('evaluate', NO_ACTOR), ('explore', NO_EXPLORERS),
     ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL), ('demonstrate', NO_DEMONSTRATOR)])
 def test_what_a_mode_lacks_is_named_until_it_was_received(mode, missing):
     assert Casting(REACH, PolicyShelf(REACH)).missing(mode) == missing

@@ -9,17 +9,19 @@ import sys
 import time
 
 from rclpy.node import Node
-from robot_rl.contract import load_contract
+from robot_rl.data.bag import find_bags, read_info
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.intake import MISSES
 from robot_rl.data.recorder import EpisodeRecord, EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import STEPS_TYPE
+from robot_rl.errors import UserError
 from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, parameter, Parameters
+from robot_rl.ros.params import limit, node_contract, parameter, Parameters
 from robot_rl.ros.qos import EVENTS, STEPS, STREAM
 from robot_rl.ros.recorded import RecordedTopic
+from robot_rl.vitals.company import Company
 from robot_rl.vitals.limits import Part
 from robot_rl.vitals.recording import RecordingVitals
 from robot_rl.vitals.topics import Needed, needed_rate
@@ -28,7 +30,7 @@ from std_srvs.srv import SetBool, Trigger
 
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'abandoned',
-           'qos_mismatch')
+           'qos_mismatch', 'other_contract')
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class DataRecorder(Node):
         super().__init__('data_recorder')
         self._live = Parameters(self, Settings)
         self.settings = settings = self._live.settings
-        self.contract = load_contract(settings.contract)
+        self.contract = node_contract(self, settings.contract)
         self._transitions = self.create_publisher(UInt8MultiArray, 'transitions', STREAM)
         self._event = EventPublisher(self)
         self._sim_time = self.get_parameter('use_sim_time').value
@@ -84,6 +86,10 @@ class DataRecorder(Node):
             steps_topic=self.resolve_topic_name('steps'), on_episode=self._on_episode,
             on_event=self._on_event)
         recorder = self._recorder
+        self._greet(Path(settings.bag_root))
+        self._company = Company()       # of commands by step records
+        self._action = self.resolve_topic_name(action.topic)
+        self._steps = self.resolve_topic_name('steps')
         self._topics = [RecordedTopic(
             self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
             self._on_mismatch, strict=qos is STEPS)     # a stranger's cost none of ours
@@ -103,12 +109,35 @@ class DataRecorder(Node):
                 response, *call(request)))
         self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
 
+    def _greet(self, root: Path) -> None:
+        """Tell where it records, and whether another contract's episodes are there.
+
+        The oldest and the newest bag are asked: a session may be long.
+        """
+        self.get_logger().info(f'bags in {root.absolute()}')
+        bags = find_bags(root)
+        for bag in dict.fromkeys(bags[:1] + bags[-1:]):
+            try:
+                found = read_info(bag).custom_data.get('contract_hash', self.contract.hash)
+            except (OSError, UserError):        # the recorder has told of it
+                continue
+            if found != self.contract.hash:
+                self._on_event('other_contract', {
+                    'folder': root, 'reason': 'holds episodes of another contract',
+                    'bag': bag.name, 'found': found, 'contract': self.contract.hash})
+                return
+
     def _on_message(self, index: int, data: bytes, info: dict) -> None:
         """Queue a message with when it arrived and when it was sent."""
         received = (self.get_clock().now().nanoseconds if self._sim_time
                     else info['received_timestamp'])
         self._recorder.put(index, data, received, info['source_timestamp'])
         self._vitals.heard(index, len(data), received)
+        name = self._topics[index].name
+        if name == self._steps:
+            self._company = None        # one is enough: a stop is commanded without
+        elif self._company and name == self._action:
+            self._company.come(time.monotonic())
 
     def _on_mismatch(self, topic: str, policy: str) -> None:
         self._on_event('qos_mismatch', {'topic': topic, 'policy': policy})
@@ -132,6 +161,10 @@ class DataRecorder(Node):
                      for topic, count in counts.items()}}
         if problem := _problem(stats):
             return Health(problem, values, ERROR)
+        alone = self._company and self._company.alone(time.monotonic())
+        if alone and not stats['bag']:
+            return Health(f'commands come, but no step records on {self._steps}: nothing is '
+                          'recorded', values, WARN)
         text = f'recording {stats["bag"]}' if stats['bag'] else 'waiting for an episode'
         if silent and stats['bag']:
             text += f', nothing came yet on {values["silent"]}'

@@ -13,7 +13,6 @@ import sys
 import threading
 
 from rclpy.node import Node
-from robot_rl.contract import load_contract
 from robot_rl.data.ingest import Ingest, IngestSettings, OUTCOMES
 from robot_rl.data.ingest_report import IngestReport
 from robot_rl.fit_run import FitSettings
@@ -21,7 +20,7 @@ from robot_rl.learning.posterior import FitConfig, SPREADS
 from robot_rl.ros.demonstrator_fit import DemonstratorFit, FitOrder
 from robot_rl.ros.health import EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, parameter, Parameters
+from robot_rl.ros.params import limit, node_contract, parameter, Parameters
 from robot_rl.ros.training import TrainingService
 from robot_rl.vitals.limits import at_most, Part
 from std_srvs.srv import Trigger
@@ -102,7 +101,7 @@ class DemoIngest(Node):
     def __init__(self):
         super().__init__('demo_ingest')
         self._live = Parameters(self, Settings)
-        self.contract = load_contract(self._live.settings.contract)
+        self.contract = node_contract(self, self._live.settings.contract)
         self._tally = Tally()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()

@@ -11,7 +11,6 @@ import time
 import numpy as np
 from robot_rl.agenda import Agenda, Answer, SHUTDOWN
 from robot_rl.casting import Casting
-from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
 from robot_rl.learning.chunks import at_once, ChunkRunners
 from robot_rl.observation import Assembler, Reading
@@ -23,7 +22,7 @@ from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, O
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
 from robot_rl.ros.output import Output
-from robot_rl.ros.params import Parameters
+from robot_rl.ros.params import node_contract, Parameters
 from robot_rl.ros.phase import Phase
 from robot_rl.ros.policy_settings import Settings
 from robot_rl.ros.qos import LATCHED, SENSOR
@@ -46,7 +45,7 @@ class PolicyServer(ManagedNode):
     def __init__(self):
         super().__init__('policy_server')
         self._live = Parameters(self, Settings)
-        self.contract = load_contract(self.settings.contract)
+        self.contract = node_contract(self, self.settings.contract)
         self._policies = PolicyShelf(self.contract)
         self._casting = Casting(self.contract, self._policies)
         self._agenda = Agenda(self._casting, self.event)
@@ -326,13 +325,15 @@ class PolicyServer(ManagedNode):
         refused = self._assembler.refused | (self.guard.refused if self.guard else {})
         values |= {f'refused_{name}': why for name, why in refused.items()}
         if self._agenda.stopped:
-            return Health(f'stopped: {self._agenda.stopped}; call clear_stop', values, ERROR)
-        text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE)
+            return Health(f'stopped: {self._agenda.stopped}; {self.guard.advice}', values, ERROR)
+        reset = self._reset.waits if self._phase is Phase.IDLE else ''
+        text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE, reset)
         text += f': {self._phase.value}' + (f', {waits}' if waits else '')
         if self._phase is Phase.WAITING:
             seen = self._assembler.look(self._now())
             text += f': {seen.stale or self.guard.reason(seen) or "the world stands still"}'
-        return Health(text, values, WARN if self._phase is Phase.WAITING else OK)
+        hindered = self._phase is Phase.WAITING or waits and waits == reset
+        return Health(text, values, WARN if hindered else OK)
 
     def _parts(self) -> list[Part]:
         return self._vitals.parts(

@@ -13,7 +13,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from robot_rl.catch_up import CatchUp
-from robot_rl.contract import load_contract
 from robot_rl.curves import FOLDER as CURVES
 from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
@@ -24,7 +23,7 @@ from robot_rl.learning.trainer import Trainer, TrainerSettings
 from robot_rl.ros.codecs import bytes_message, status_values
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, parameter, Parameters
+from robot_rl.ros.params import limit, node_contract, parameter, Parameters
 from robot_rl.ros.qos import LATCHED, STREAM
 from robot_rl.vitals.learning import LearningVitals
 from std_msgs.msg import UInt8MultiArray
@@ -98,7 +97,7 @@ class SacLearner(Node):
         self._live = Parameters(self, Settings)
         self.settings = settings = self._live.settings
         torch.set_num_threads(settings.threads)
-        contract = load_contract(settings.contract)
+        contract = node_contract(self, settings.contract)
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
         folder = Path(settings.checkpoint_dir)
         self._event = EventPublisher(self)

@@ -13,15 +13,15 @@ import time
 import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from robot_rl.contract import load_contract
 from robot_rl.fields import BadMessage
 from robot_rl.ros.codecs import action_message, action_values, interface_class
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, parameter, Parameters
+from robot_rl.ros.params import limit, node_contract, parameter, Parameters
 from robot_rl.ros.qos import COMMAND, LATCHED
 from robot_rl.safety.gate import Gate
 from robot_rl.safety.watch import Watch
+from robot_rl.vitals.company import Company
 from robot_rl.vitals.limits import at_most, Part
 from robot_rl.vitals.meters import Meter
 from std_msgs.msg import Bool, UInt64
@@ -50,8 +50,9 @@ class SafetyStop(Node):
         super().__init__('safety_stop')
         self._live = Parameters(self, Settings)
         settings = self._live.settings
-        self.contract = load_contract(settings.contract)
+        self.contract = node_contract(self, settings.contract)
         self._watch, self._pulse = Watch(int(settings.timeout * 1e9)), Meter()
+        self._company, self._told = Company(), False    # of commands; that they are alone
         action = self.contract.action
         self._action = np.zeros(len(action.layout))     # to stop with
         self._gate, self._bad_actions = Gate(self.contract), 0
@@ -60,6 +61,7 @@ class SafetyStop(Node):
         self._stopped = self.create_publisher(Bool, '~/stopped', LATCHED)
         self._event = EventPublisher(self)
         self._health = HealthReporter(self, self._describe, self.contract.task, self._parts)
+        self._heartbeat = self.resolve_topic_name('heartbeat')
         self.create_subscription(UInt64, 'heartbeat', self._on_heartbeat, COMMAND)
         self.create_subscription(kind, action.topic, self._on_action, COMMAND)
         self.create_service(Trigger, '~/clear_stop', self._on_clear_stop)
@@ -72,6 +74,8 @@ class SafetyStop(Node):
 
     def _on_heartbeat(self, message: UInt64) -> None:
         self._watch.beat(message.data, time.monotonic_ns())
+        self._company.join()
+        self._told = False
         if message.data:
             self._pulse.add(time.monotonic())
         else:
@@ -94,8 +98,19 @@ class SafetyStop(Node):
                 self._send()
             return
         self._watch.command()
+        if not self._watch.armed:       # no heartbeat is due
+            self._unwatched()
         if action.on_stop == 'hold':
             self._action = values
+
+    def _unwatched(self) -> None:
+        """Tell of commands that nobody watches, once until a heartbeat comes."""
+        now = time.monotonic()
+        self._company.come(now)
+        if self._company.alone(now) and not self._told:
+            self._told = True
+            self._event('unwatched', ERROR, heartbeat=self._heartbeat)
+            self._health.publish()
 
     def _look(self) -> None:
         now = time.monotonic_ns()
@@ -143,6 +158,9 @@ class SafetyStop(Node):
         if watch.stopped:
             advice = 'start it again' if watch.silent(time.monotonic_ns()) else 'call clear_stop'
             return Health(f'stopped: {watch.stopped}; {advice}', values, ERROR)
+        if self._company.alone(time.monotonic()):
+            return Health(f'commands come, but no heartbeat on {self._heartbeat}: nobody watches',
+                          values, ERROR)
         return Health('armed' if watch.armed else 'not armed', values, OK)
 
     def _parts(self) -> list[Part]:

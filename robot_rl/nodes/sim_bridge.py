@@ -14,7 +14,6 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
-from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
 from robot_rl.learning.policy import MAX_EXPLORERS
@@ -23,7 +22,7 @@ from robot_rl.ros.explorer_training import ExplorerTraining
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter
 from robot_rl.ros.main import run
 from robot_rl.ros.markers import clear_markers, geom_markers
-from robot_rl.ros.params import limit, parameter, Parameters
+from robot_rl.ros.params import limit, node_contract, parameter, Parameters
 from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
 from robot_rl.ros.training import TrainingService
 from robot_rl.sim.explorer_settings import TrainSettings
@@ -96,7 +95,7 @@ class SimBridge(Node):
         super().__init__('sim_bridge')
         self._live = Parameters(self, Settings)
         self.settings = settings = self._live.settings
-        self.contract = load_contract(settings.contract)
+        self.contract = node_contract(self, settings.contract)
         self._gap = load_gap(settings.gap)
         self._twin: Twin | None = None
         self._fault = ''                # why the world stands still: no model, or diverged

@@ -19,6 +19,9 @@ from std_msgs.msg import Bool, UInt64
 from std_srvs.srv import Trigger
 
 
+HELD = 'safety_stop holds the robot; call safety_stop/clear_stop first'
+
+
 class Guard:
     """Holds what people and the watchdog say, and asks the gate's rules between ticks.
 
@@ -64,7 +67,12 @@ class Guard:
 
     def lasts(self, reason: str, reading: Reading) -> str:
         """Return how the cause of an earlier stop still stands, '' where it is gone."""
-        return self.stop or self._gate.lasts(reason, self._seen(reading))
+        return HELD if self.stop else self._gate.lasts(reason, self._seen(reading))
+
+    @property
+    def advice(self) -> str:
+        """What ends a stop."""
+        return HELD if self.stop else 'call clear_stop'
 
     def discard(self) -> bool:
         """Ask the recorder to discard the episode, and to tell; return whether it is there."""

@@ -20,9 +20,12 @@ from rclpy.exceptions import (InvalidParameterException, InvalidParameterTypeExc
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from robot_rl.contract import Contract, load_contract
 from robot_rl.errors import UserError
 
 LARGEST_INTEGER = 2 ** 31 - 1
+NO_CONTRACT = ('contract: expected a YAML file or the name of a shipped contract, found nothing; '
+               'start it with --ros-args -p contract:=my_robot.yaml')
 
 
 def parameter(default, description: str, *, low=None, high=None, choices=(), live=False):
@@ -34,6 +37,15 @@ def parameter(default, description: str, *, low=None, high=None, choices=(), liv
 def limit(default: float, description: str):
     """Return a parameter that is a limit of the node's diagnostics (vitals/limits.py)."""
     return parameter(default, f'{description}; 0: never', low=0.0, live=True)
+
+
+def node_contract(node: Node, name_or_path: str) -> Contract:
+    """Load the contract that a node works for and tell which it is; raise UserError."""
+    if not name_or_path.strip():
+        raise UserError(NO_CONTRACT)
+    contract = load_contract(name_or_path)
+    node.get_logger().info(f'contract {contract.file.absolute()}, hash {contract.hash}')
+    return contract
 
 
 class Parameters:

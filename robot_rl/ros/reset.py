@@ -18,14 +18,23 @@ class Reset:
     def __init__(self, node: ManagedNode, episode: Episode, on_done: Callable[[str], None]):
         self._on_done, self._pending = on_done, None
         self.client = None      # of the service; None: somebody does it by hand
+        self._name = ''
         if episode.reset_service:
             self.client = node.make('client', interface_class(episode.reset_type),
                                     episode.reset_service)
+            self._name = node.resolve_service_name(episode.reset_service)
 
     @property
     def ready(self) -> bool:
         """Whether there is a service, and it can be called."""
         return self.client is not None and self.client.service_is_ready()
+
+    @property
+    def waits(self) -> str:
+        """Return which service is waited for, '' where none is."""
+        if self.client is None or self.ready:
+            return ''
+        return f'waiting for the reset service {self._name}: nobody serves it'
 
     def begin(self) -> None:
         """Call the service."""

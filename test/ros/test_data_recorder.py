@@ -301,6 +301,34 @@ def test_messages_that_the_middleware_lost_are_counted_by_topic(watched):
     watched.bench.until(lambda: level(watched.bench) == DiagnosticStatus.WARN)
 
 
+def test_commands_without_step_records_are_a_warning_until_the_first_one(watched):
+    bench = watched.bench
+    commands = bench.publisher(Float64MultiArray, 'arm_controller/commands', COMMAND)
+    bench.probe.create_timer(0.1, lambda: commands.publish(Float64MultiArray(data=[0.5, 0.25])))
+    bench.says(text='commands come, but no step records on /policy_server/steps: nothing is '
+               'recorded')
+    bench.until(lambda: level(bench) == DiagnosticStatus.WARN)
+    watched.record(1)
+    bench.says(text='waiting for an episode')
+
+
+def test_a_folder_with_episodes_of_another_contract_is_told(recorder, start, make_contract):
+    recorder.record(1)
+    other = make_contract(**{'control_rate: 20.0': 'control_rate: 10.0'})
+    bench = start(DataRecorder, contract=str(other.file), bag_root=str(recorder.root))
+    event = bench.event('other_contract')
+    assert event['reason'] == 'holds episodes of another contract'
+    assert (event['folder'], event['bag']) == (str(recorder.root), 'episode_000001')
+    assert (event['found'], event['contract']) == (recorder.contract.hash, other.hash)
+
+
+def test_a_folder_with_episodes_of_the_same_contract_is_not(recorder, start):
+    recorder.record(1)
+    bench = start(DataRecorder, contract=str(recorder.contract.file), bag_root=str(recorder.root))
+    bench.says(text='waiting for an episode')
+    assert 'other_contract' not in [kind for kind, _ in bench.events]
+
+
 def test_a_disk_that_refuses_is_an_error_on_the_status_until_a_bag_is_saved(watched, monkeypatch):
     def refuse(writer, custom_data):
         raise OSError(30, 'Read-only file system')

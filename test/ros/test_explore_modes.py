@@ -200,7 +200,7 @@ def test_mixed_explores_while_the_learner_knows_nothing(serve):
 def test_mixed_waits_for_the_learner(serve):
     bench, arm = serve('explorers', 'actor', mode='mixed', max_policy_lag=0, explore_least=1.0)
     run(bench)
-    bench.says(text='mixed: idle, waiting for the actor or the reset service')
+    bench.says(text='mixed: idle, waiting for the next policy of sac_learner')
     assert [values['mode'] for values in ends(bench)] == ['explore']
     offer(bench, 'actor', made(arm.contract, 'actor', version=8,
                                learned_stamp=arm.steps[-1].stamp))

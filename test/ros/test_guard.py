@@ -158,9 +158,12 @@ def test_the_watchdog_stops_and_is_cleared_first(serve):
     act(bench, arm)
     publisher.publish(Bool(data=True))
     stopped(bench, arm, 'watchdog')
-    assert trigger(bench, 'clear_stop').message == 'still stopped: watchdog'
+    held = 'safety_stop holds the robot; call safety_stop/clear_stop first'
+    assert trigger(bench, 'clear_stop').message == f'still stopped: {held}'
+    bench.says(text=f'stopped: watchdog; {held}')
     publisher.publish(Bool(data=False))
     bench.until(lambda: not bench.node.guard.stop)
+    bench.says(text='stopped: watchdog; call clear_stop')
     assert trigger(bench, 'clear_stop').success
 
 

@@ -50,6 +50,14 @@ def test_a_missing_contract_is_named(refuse):
     assert (code, '/nowhere/robot.yaml: file: ' in one_line(output)) == (2, True)
 
 
+@pytest.mark.parametrize('name', NODES)
+def test_a_node_without_a_contract_says_how_to_name_one(refuse, name):
+    code, output = refuse(name, contract='')
+    assert (code, one_line(output)) == (2, (
+        'error: contract: expected a YAML file or the name of a shipped contract, found nothing; '
+        'start it with --ros-args -p contract:=my_robot.yaml'))
+
+
 @pytest.mark.parametrize('arguments, said', [
     (('-p', 'seed:=abc'), 'seed'), (('-p', 'seed:=-1'), 'seed'),
     (('-p', 'mode:="fly"'), 'mode: expected one of random, learn, evaluate'),

@@ -6,6 +6,7 @@ from every_node import folders, node_class, NODES, settings
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, ListParameters
+from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
 from robot_rl.schema import load_yaml
 
@@ -41,6 +42,15 @@ def test_exactly_the_fields_of_settings_are_declared(begin, name):
     bench = begin(name)
     found = bench.call(ListParameters, f'{name}/list_parameters').result.names
     assert set(found) - set(OF_ROS) == set(settings(name))
+
+
+@ANY_NODE
+def test_a_node_tells_its_contract_and_a_recorder_its_folder(capfd, begin, tmp_path, name):
+    begin(name)
+    contract = load_contract('reach')
+    said = capfd.readouterr().err
+    assert f'contract {contract.file.absolute()}, hash {contract.hash}' in said
+    assert (f'bags in {tmp_path / "bags"}' in said) == (name == 'data_recorder')
 
 
 @ANY_NODE

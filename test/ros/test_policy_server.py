@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from arm import Arm, AT_GOAL, make_policy, PERIOD
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
 from rclpy.task import Future
@@ -231,7 +231,8 @@ def test_evaluate_is_greedy(serve):
 def test_evaluate_waits_for_a_policy_and_says_so(serve):
     bench, arm = serve(mode='evaluate')
     run(bench)
-    bench.says(text='evaluate: idle, waiting for the actor or the reset service')
+    bench.says(text='evaluate: idle, no learned policy yet: start sac_learner, or remap the topic '
+               'actor')
     offer(bench, make_policy(arm.contract))
     bench.event('start')
 
@@ -326,6 +327,17 @@ def test_success_at_the_goal_terminates(serve):
     assert arm.steps[-1].success
 
 
+def test_a_reset_service_that_is_not_there_is_named_with_a_warning(serve):
+    bench, arm = serve({'service: sim_bridge/reset': 'service: home/reset'})
+    statuses = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'policy_server/status', LATCHED)
+    run(bench)
+    text = 'random: idle, waiting for the reset service /home/reset: nobody serves it'
+    bench.until(lambda: statuses and statuses[-1].status[0].message == text)
+    assert statuses[-1].status[0].level == DiagnosticStatus.WARN
+    bench.probe.create_service(Trigger, 'home/reset', arm._on_reset)
+    bench.event('start')
+
+
 def test_a_reset_that_fails_ends_the_run_with_its_reason(serve):
     bench, arm = serve()
     arm.accepts_resets = False
@@ -366,7 +378,8 @@ def test_an_episode_waits_until_the_actor_has_learned_from_the_one_before(serve)
     bench, arm = serve(mode='learn', max_policy_lag=0)
     run(bench)
     bench.event('end')
-    bench.says(text='learn: idle, waiting for the actor or the reset service')
+    bench.says(text='learn (no policy yet: random actions): idle, waiting for the next policy of '
+               'sac_learner')
     arrays, manifest = unpack(make_policy(arm.contract, version=9), 'test')
     manifest['provenance'] = {'learned_stamp': arm.steps[-1].stamp}
     assert len(ends(bench)) == 1

@@ -168,6 +168,19 @@ def test_a_server_that_never_commanded_may_die(serve):
     assert (server.received, server.bench.events) == ([], [])
 
 
+def test_commands_without_a_heartbeat_are_an_error_that_is_told_once(serve):
+    server = serve()
+    server.alive = False
+    server.bench.probe.create_timer(0.1, server.act)
+    text = 'commands come, but no heartbeat on /policy_server/heartbeat: nobody watches'
+    server.bench.says(text=text)
+    wait(server.bench, 0.5)
+    assert server.bench.events == [('unwatched', {'heartbeat': '/policy_server/heartbeat'})]
+    assert not server.stops()
+    server.alive = True
+    server.bench.says(text='armed')
+
+
 def test_heartbeat_zero_ends_the_watch(serve):
     server = serve()
     server.arm()
