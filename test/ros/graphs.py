@@ -48,8 +48,14 @@ class Graph:
                 on_exit=self.exits.append, patience=QUICK))
             self.until(lambda: len(self.operator.status) == len(specs)
                        and self.operator.actor and self.says('policy_server', 'idle')
-                       and not self.operator.status['data_recorder']['silent'])  # has found all
+                       and self._heard())
             self._cleanup = stack.pop_all()
+
+    def _heard(self) -> bool:
+        """Return whether the recorder has found what the twin observes."""
+        silent = self.operator.status['data_recorder']['silent'].split(', ')
+        return not any(topic.rpartition('/')[2] == entry.topic.rpartition('/')[2]
+                       for topic in silent for entry in self.contract.observations)
 
     def _on_event(self, kind: str, values: dict[str, str]) -> None:
         if kind == 'end':

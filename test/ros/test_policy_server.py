@@ -328,13 +328,13 @@ def test_success_at_the_goal_terminates(serve):
 
 
 def test_a_reset_service_that_is_not_there_is_named_with_a_warning(serve):
-    bench, arm = serve({'service: sim_bridge/reset': 'service: home/reset'})
+    bench, arm = serve({'service: sim_bridge/reset': 'service: arm/reset'})
     statuses = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'policy_server/status', LATCHED)
     run(bench)
-    text = 'random: idle, waiting for the reset service /home/reset: nobody serves it'
+    text = 'random: idle, waiting for the reset service /arm/reset: nobody serves it'
     bench.until(lambda: statuses and statuses[-1].status[0].message == text)
     assert statuses[-1].status[0].level == DiagnosticStatus.WARN
-    bench.probe.create_service(Trigger, 'home/reset', arm._on_reset)
+    bench.probe.create_service(Trigger, 'arm/reset', arm._on_reset)
     bench.event('start')
 
 

@@ -91,7 +91,7 @@ def test_the_demo_goes_on_when_its_nodes_are_killed(tmp_path):
 
 def test_ctrl_c_while_learning_leaves_a_report_and_no_process(tmp_path):
     run_dir, log = tmp_path / 'run', tmp_path / 'demo.log'
-    demo = start_demo(run_dir, log, '--evaluation', '2', '--target', '2')
+    demo = start_demo(run_dir, log, '--evaluation', '2', '--target', '1')
     try:
         wait_until(lambda: demo.poll() is not None or bags_recorded(run_dir) > 12, 60.0)
         assert demo.poll() is None, log.read_text()

@@ -148,7 +148,7 @@ def test_a_training_is_completed_to_the_same_bits_whoever_is_killed(request, tmp
         running.until(asked.done)
         assert asked.result().success
         for _ in range(KILLS):
-            running.wait(rng.uniform(0.0, undisturbed.seconds))
+            running.wait(rng.uniform(0.0, undisturbed.seconds / KILLS))
             victim = running.victim(name)
             if victim is None or running.done():
                 continue
