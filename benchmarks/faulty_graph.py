@@ -241,7 +241,11 @@ class FaultyGraph:
             self._read[name] = (bag_steps(bag, self.contract) if whole else [],
                                 len(bag_transitions(bag, self.contract)) if whole else 0)
         number, bags = self.operator.number, self._read.values()
-        return (number('sac_learner', 'missing') == 0
+        # A recorder that came back may not have found the server yet, which holds the rest for it.
+        newest = self.around.steps[-1].step.stamp if self.around.steps else None
+        ends = {steps[-1].stamp for steps, _ in bags if steps}
+        return ((newest is None or newest in ends)
+                and number('sac_learner', 'missing') == 0
                 and number('sac_learner', 'transitions_received') == sum(n for _, n in bags)
                 and number('data_recorder', 'published') == sum(n > 0 for _, n in bags))
 
