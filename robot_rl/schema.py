@@ -68,10 +68,10 @@ def show(value) -> str:
     return text if len(text) <= 60 else text[:57] + '...'
 
 
-def suggestion(found: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest of the known words was meant; '' where none is near."""
-    near = difflib.get_close_matches(found, list(known), n=1)
-    return f'did you mean {near[0]}?' if near else ''
+def suggestion(found: str, known: Iterable[str], most: int = 1) -> str:
+    """Ask whether one of the nearest known words, `most` at most, was meant; '' where none is."""
+    near = difflib.get_close_matches(found, list(known), n=most)
+    return f'did you mean {" or ".join(near)}?' if near else ''
 
 
 _SHORT = reprlib.Repr()         # repr of a few nested YAML aliases could fill the memory

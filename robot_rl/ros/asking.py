@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
@@ -12,6 +11,7 @@ from robot_rl.errors import UserError
 from robot_rl.ros.live_graph import Ear, listening
 from robot_rl.ros.operator import NODES
 from robot_rl.ros.qos import LATCHED
+from robot_rl.schema import suggestion
 from std_srvs.srv import SetBool, Trigger
 
 PRESENT = 10.0      # s until a service is surely there
@@ -87,8 +87,7 @@ def statuses(names: tuple[str, ...] = NODES, namespace: str = '') -> dict[str, t
 
 def advice(name: str, offered: Iterable[str], otherwise: str = UP) -> str:
     """Return which of the offered names may be meant, or what else to do."""
-    near = get_close_matches(name, offered)
-    return f'did you mean {" or ".join(near)}?' if near else otherwise
+    return suggestion(name, offered, 3) or otherwise
 
 
 def _callable(ear: Ear) -> dict[str, type]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import difflib
 from types import SimpleNamespace
 
 import mujoco
 import numpy as np
-from robot_rl.schema import MISSING, Section
+from robot_rl.schema import MISSING, Section, suggestion
 
 Build = Callable[[mujoco.MjData, SimpleNamespace, Callable], SimpleNamespace]
 
@@ -44,9 +43,8 @@ class Scene:
         known = self.names(kind)
         if name in known:
             return getattr(self.model, kind)(name).id
-        near = difflib.get_close_matches(str(name), known, n=1)
         section.problem(key, f'a {kind} of {self.file} ({", ".join(known) or "it names none"})',
-                        name, f'did you mean {near[0]}?' if near else '')
+                        name, suggestion(str(name), known))
         return None
 
 
