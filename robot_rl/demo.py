@@ -88,7 +88,8 @@ class Demo:
             self._render()
             self._save_run()
         print(self.summary(write_report(run_dir)))
-        print(f'report: {run_dir / PAGE}, {run_dir / "report.json"}, video: {self.video}')
+        print(f'report: {run_dir / PAGE}, {run_dir / "report.json"}, video: '
+              f'{self.video or "not asked for"}')
         return code
 
     # Phases that stories share.
@@ -150,6 +151,8 @@ class Demo:
     def line(self, phase: str) -> str:
         """Return the progress line of a phase; stories have more of them."""
         operator, session = self.session.operator, self.session
+        if phase == 'start':
+            return f'{phase:<15} up: {", ".join(sorted(operator.status)) or "none of the nodes"}'
         steps = operator.number('sim_bridge', 'steps')
         updates = operator.number('sac_learner', 'updates')
         step_rate, update_rate = self.rates(steps, updates)
@@ -221,6 +224,11 @@ def figure(status: dict[str, str], key: str) -> float:
     except ValueError:
         return 0.0
     return value if math.isfinite(value) else 0.0
+
+
+def time_left(seconds: float) -> str:
+    """Return the end of a progress line, '' where it is not known how long it takes."""
+    return f'  {seconds:.0f} s left' if seconds > 0.0 else ''
 
 
 def percent(value: float | None) -> str:

@@ -8,7 +8,7 @@ that plays the robot has the gap from the start: a person demonstrates on the ro
 from __future__ import annotations
 
 from robot_rl.bringup import graph, NodeSpec
-from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent
+from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent, time_left
 from robot_rl.errors import UserError
 from robot_rl.progress import bar
 from robot_rl.run_folder import BAGS, DEMONSTRATIONS, MEASURED
@@ -112,7 +112,7 @@ class DemonstrationsDemo(Demo):
             + (f'reached after {reached["episodes"]} episodes, {reached["robot_steps"]} robot '
                'steps' if reached else 'not reached'))
         kept = report['kept'] or {}
-        lines.append(f'kept: {kept.get("policy", "nothing")}; {report["updates"]} updates, '
+        lines.append(f'kept: {kept.get("policy", "nothing")}; {report["updates"] or 0} updates, '
                      f'{report["wall_seconds"]} s')
         return '\n'.join(lines)
 
@@ -125,4 +125,4 @@ class DemonstrationsDemo(Demo):
             'percent', 'updates', 'loss', 'alpha', 'eta'))
         return (f'{phase:<15} {bar(done / 100.0)} {done:3.0f} %  '
                 f'{status.get("fit_stage", "")}  updates {updates:.0f}  loss {loss:.3f}  '
-                f'alpha {alpha:.2g}  {left:.0f} s left')
+                f'alpha {alpha:.2g}{time_left(left)}')

@@ -7,7 +7,7 @@ twin that plays the robot is perturbed by a declared gap.
 from __future__ import annotations
 
 from robot_rl.bringup import graph, NodeSpec
-from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent
+from robot_rl.demo import Demo, figure, LOCKSTEP_SILENCE, percent, time_left
 from robot_rl.errors import UserError
 from robot_rl.progress import bar
 
@@ -68,7 +68,7 @@ class SimulatorDemo(Demo):
         done, steps, rate, pool, cells, left = (figure(status, f'training_{key}') for key in (
             'percent', 'steps', 'steps_per_second', 'pool', 'cells', 'eta'))
         return (f'{phase:<15} {bar(done / 100.0)} {done:3.0f} %  sim steps {steps:.0f} '
-                f'{rate:.0f}/s  pool {pool:.0f}  cells {cells:.0f}  {left:.0f} s left')
+                f'{rate:.0f}/s  pool {pool:.0f}  cells {cells:.0f}{time_left(left)}')
 
     def summary(self, report: dict) -> str:
         """Return what came of it, for a person."""
@@ -77,5 +77,5 @@ class SimulatorDemo(Demo):
                 f'the explorers {percent(report["success_explorers"])}, learned '
                 f'{percent(report["success_final"])}; kept: {kept.get("policy", "nothing")}; '
                 f'{report["episodes"]} episodes, {report["robot_steps"]} robot steps '
-                f'({report["robot_seconds"] / 60:.1f} min of robot time), {report["updates"]} '
-                f'updates in {report["wall_seconds"]} s')
+                f'({report["robot_seconds"] / 60:.1f} min of robot time), '
+                f'{report["updates"] or 0} updates in {report["wall_seconds"]} s')

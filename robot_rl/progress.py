@@ -1,4 +1,4 @@
-"""One line of progress on a terminal, or a line now and then in a log."""
+"""One line of progress on a terminal, or in a log a line now and then, each of them once."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class Rates:
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal, and repeated now and then elsewhere."""
+    """One line that is rewritten on a terminal; elsewhere now and then a new one, if it is new."""
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream or sys.stdout
         self._live = self._stream.isatty()
         self._at, self._open = 0.0, False
+        self._last = ''             # that was printed where it is no terminal
 
     def show(self, text: str, final: bool = False) -> None:
         """Show the newest state; `final` leaves it standing."""
@@ -50,8 +51,9 @@ class ProgressLine:
         if self._live:
             self._print(f'\r\x1b[2K{text}', '\n' if final else '')
             self._open = not final
-        else:
+        elif text != self._last:
             self._print(text, '\n')
+            self._last = text
 
     def end(self) -> None:
         """Move on from an unfinished line."""

@@ -9,7 +9,9 @@ import time
 
 from robot_rl.bringup import FOLDERS as WRITTEN
 from robot_rl.data.bag import BagInfo, find_bags, read_bag, read_info
+from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.errors import UserError
+from robot_rl.learning.base_success import JUDGED
 from robot_rl.locks import is_held
 from robot_rl.run_folder import DEMONSTRATIONS, FOLDERS, POLICIES, read_run, RUN, WINDOW
 from robot_rl.schema import load_yaml
@@ -20,7 +22,6 @@ LOCKS = ('*/.lock', '*/*/lock')     # of recorders; of trainings and fits
 STATES = ('running', 'finished', 'interrupted', 'failed')
 STARTING = 60.0                     # s that a run may take until its nodes hold their locks
 LATEST = 1e11                       # s since 1970 that a calendar still shows
-REAL_TIME = 10 ** 18                # ns, 2001: a clock that shows less is simulated
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RunSummary:
     episodes: int           # recorded, discarded ones not counted
     mode: str               # of the newest episodes
     successes: int          # among them
-    counted: int            # how many there are, at most WINDOW
+    counted: int            # how many there are that were not stopped, at most WINDOW
     kept: str               # which policy, and how those that were compared did
     bytes: int              # of all its files
     note: str               # why it failed, or what cannot be read
@@ -90,13 +91,15 @@ def _infos(bags: list[Path]) -> list[BagInfo]:
 def _newest(infos: list[BagInfo]) -> tuple[str, list[bool]]:
     """Return the mode of the newest episodes and their successes.
 
-    Of a comparison it is that of the learned policy, which acts in turns with its rival.
+    Of a comparison it is that of the learned policy, which acts in turns with its rival. What was
+    stopped or cut off could no longer succeed, and is not among them.
     """
-    known = [(info.custom_data['mode'], info.custom_data.get('outcome') == 'success')
+    known = [(info.custom_data['mode'], info.custom_data.get('outcome', ''))
              for info in infos if info.custom_data.get('mode')]
     modes = [mode for mode, _ in known]
     mode = 'evaluate' if 'evaluate' in modes else modes[-1] if modes else ''
-    return mode, [success for found, success in known if found == mode][-WINDOW:]
+    return mode, [outcome == 'success' for found, outcome in known
+                  if found == mode and outcome in JUDGED][-WINDOW:]
 
 
 def _state(folder: Path, run: dict, newest: list[BagInfo]) -> tuple[str, list[str]]:

@@ -182,7 +182,7 @@ class Session:
         if not done:
             raise UserError(f'{phase}: not done after {timeout:g} s; see the logs in '
                             f'{self._run_dir / "logs"}')
-        self._progress.show(self._line(phase), final=True)
+        self._progress.show(f'{self._line(phase)}  done', final=True)
 
     def _on_event(self, kind: str, values: dict[str, str]) -> None:
         if kind == 'end':

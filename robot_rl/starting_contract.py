@@ -20,6 +20,10 @@ PROPOSED = (JOINT_STATE, 'geometry_msgs/msg/PoseStamped', 'geometry_msgs/msg/Poi
 CONTROL_RATE = 20.0     # Hz
 PERIODS = 2.5           # of a topic, that its last message is good for
 WIDTH = 99
+MAX_AGE = (     # how to choose it
+    '  # max_age: with an older last message the robot would act blindly, so it is stopped. Two',
+    '  # to three periods of the topic, at least of control: `robot_rl check --live` measures its',
+    '  # rate and oldest. More on a busy computer, never more than the robot may move unseen.')
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def starting_contract(robot: str, task: str, survey: Survey) -> str:
         '# `robot_rl check` says what is left, `robot_rl check --live` what does not fit.',
         f'task: {_text(task)}', _noted(f'control_rate: {CONTROL_RATE}', 'Hz'), '',
         _noted('observation:', 'matched by name, never by position'),
+        *MAX_AGE,
         *(line for one in proposed for line in _entry(one)),
         *([] if proposed else [_noted('  []', 'TODO nothing that can be observed is published')]),
         *(f'  # {{name: {_name(one.topic)}, topic: {one.topic}, type: {one.type}, '
@@ -100,7 +105,7 @@ def _entry(one: Seen) -> Iterator[str]:
             yield from _flow(f'      {array}: ', one.joints)
     else:
         yield f'    select: {_select(one)}'
-    yield _noted(f'    max_age: {_max_age(one)}', 's')
+    yield _noted(f'    max_age: {_max_age(one)}', f's, older stops the robot: {_periods(one)}')
 
 
 def _select(one: Seen) -> str:
@@ -116,6 +121,14 @@ def _select(one: Seen) -> str:
 def _max_age(one: Seen) -> float:
     period = 1.0 / min(one.rate or CONTROL_RATE, CONTROL_RATE)
     return round(PERIODS * period, 3)
+
+
+def _periods(one: Seen) -> str:
+    """Return what `_max_age` is made of."""
+    if not one.rate:
+        return 'TODO two to three of its periods'
+    slower = f'periods of {one.rate:.3g} Hz' if one.rate < CONTROL_RATE else 'control periods'
+    return f'{PERIODS:g} {slower}'
 
 
 def _action(one: Commanded | None, proposed: Sequence[Seen]) -> Iterator[str]:

@@ -59,6 +59,15 @@ def test_checking_a_good_contract_prints_its_vectors(capsys, name):
     assert printed.endswith('ok\n')
 
 
+def test_checking_a_contract_prints_what_stops_the_robot_and_none_for_what_does_not(capsys):
+    main(['check', 'puck_push'])
+    printed = capsys.readouterr().out.partition('\nsafety\n')[2]
+    rows = [line.split(maxsplit=1) for line in printed.splitlines()]
+    assert ['limits', 'tip.point.x is outside -0.6 to 0.6 m'] in rows
+    assert [row[0] for row in rows if row[1:] == ['none']] == [
+        'e_stop', 'dead_man', 'intervention']
+
+
 def test_a_bad_contract_is_refused_with_file_and_keys(refused, tmp_path):
     path = tmp_path / 'bad.yaml'
     path.write_text('task: x\ncontrol_rate: fast\nactoin: {}\n')

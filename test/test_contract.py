@@ -125,7 +125,7 @@ def test_reward_and_success_are_both_reported(problems):
 
 
 def test_an_unknown_key_is_refused_with_a_suggestion(problems):
-    found = problems(('    max_age: 0.15                   # s', '    max_aeg: 0.15'))
+    found = problems(('    max_age: 0.15  ', '    max_aeg: 0.15  '))
     assert found['observation[0].max_aeg'].advice == 'did you mean max_age?'
     assert found['observation[0].max_age'].found == 'nothing'
 

@@ -1,13 +1,18 @@
-"""What a demo refuses before anything starts."""
+"""What a demo refuses before anything starts, and what it tells."""
 
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from robot_rl.cli import main
 from robot_rl.contract import load_contract
 from robot_rl.demo import Demo
+from robot_rl.demo_demonstrations import DemonstrationsDemo
+from robot_rl.demo_options import SimulatorOptions
+from robot_rl.demo_simulator import SimulatorDemo
+from robot_rl.report.run import write_report
 
 REACH = load_contract('reach').text
 
@@ -45,6 +50,32 @@ def test_what_cannot_work_is_refused_and_an_earlier_run_stays(earlier, refused, 
     assert said in printed and 'gap: gap' not in printed
     assert [path.name for path in earlier.parent.iterdir()] == ['run']
     assert (earlier / 'report.json').is_file()
+
+
+def test_the_first_stage_tells_which_nodes_are_up(monkeypatch, tmp_path):
+    demo = SimulatorDemo(SimulatorOptions(contract='reach', run_dir=tmp_path / 'run'))
+    monkeypatch.setattr(demo.session, 'operator', SimpleNamespace(status={}))
+    assert demo.line('start').split(maxsplit=1) == ['start', 'up: none of the nodes']
+    demo.session.operator.status |= {'sim_bridge': {}, 'data_recorder': {}}
+    assert demo.line('start').split(maxsplit=1) == ['start', 'up: data_recorder, sim_bridge']
+
+
+def test_a_stage_whose_end_is_not_known_yet_tells_no_time(monkeypatch, tmp_path):
+    demo = SimulatorDemo(SimulatorOptions(contract='reach', run_dir=tmp_path / 'run'))
+    status = {'training_eta': '0', 'training_percent': '0'}
+    monkeypatch.setattr(demo.session, 'operator', SimpleNamespace(status={'sim_bridge': status}))
+    assert 'left' not in demo.line('train explorers')
+    status['training_eta'] = '12.3'
+    assert demo.line('train explorers').endswith('  12 s left')
+
+
+@pytest.mark.parametrize('demo', [SimulatorDemo, DemonstrationsDemo])
+def test_a_run_that_ended_at_once_is_told_without_a_none(tmp_path, demo):
+    (tmp_path / 'bags').mkdir()
+    (tmp_path / 'contract.yaml').write_text(REACH)
+    report = write_report(tmp_path) | {'wall_seconds': 6.0, 'target': 0.9}
+    assert 'None' not in demo.summary(None, report)
+    assert '0 updates' in demo.summary(None, report)
 
 
 @pytest.mark.parametrize('command', ['demo', 'demo-demonstrations'])

@@ -30,6 +30,15 @@ def test_elsewhere_there_is_no_bar(errors, capsys):
     assert stream.getvalue() == capsys.readouterr().out == ''
 
 
+def test_a_log_has_each_line_once(capsys, monkeypatch):
+    monkeypatch.setattr('robot_rl.progress.PRINT_PERIOD', -1.0)
+    line = ProgressLine()
+    for text in ('start', 'start', 'run 1', 'run 1', 'run 2'):
+        line.show(text)
+    line.show('run 2', final=True)
+    assert capsys.readouterr().out == 'start\nrun 1\nrun 2\n'
+
+
 def test_a_line_in_a_log_is_printed_now_and_then(capsys):
     line = ProgressLine()
     for text in ('one', 'two'):

@@ -102,6 +102,13 @@ def test_the_newest_episodes_are_those_of_the_last_mode(run):
     assert (found.mode, found.successes, found.counted) == ('learn', 0, 20)
 
 
+def test_what_was_stopped_is_no_success_and_no_failure_of_the_newest(run):
+    record(run, ('learn', 'success'), ('learn', 'aborted'), ('learn', 'abandoned'),
+           ('learn', 'truncated'))
+    found = summarize(run)
+    assert (found.episodes, found.mode, found.successes, found.counted) == (4, 'learn', 1, 2)
+
+
 def test_of_a_comparison_the_learned_policy_counts(run):
     record(run, *[('evaluate', 'success'), ('transfer', 'failure')] * 2)
     found = summarize(run)

@@ -7,6 +7,7 @@ from robot_rl import session as sessions
 from robot_rl.bringup import NodeSpec
 from robot_rl.errors import UserError
 from robot_rl.processes import Exit
+from robot_rl.progress import ProgressLine
 from robot_rl.session import Session
 
 IDLE, RUNNING = 'learn: idle', 'learn: running'
@@ -50,6 +51,13 @@ def session(tmp_path, monkeypatch):
 
 def die(session: Session, name: str) -> None:
     session._exits.append(Exit(name, -9, '', 1.0))
+
+
+def test_a_stage_that_is_over_says_so(session, capsys):
+    session._progress = ProgressLine()      # to where the test listens
+    session.wait('start', lambda: True)
+    session.wait('start', lambda: True)
+    assert capsys.readouterr().out == 'start  done\n'
 
 
 def test_settling_waits_until_the_learner_holds_what_was_recorded(session):

@@ -60,6 +60,16 @@ def test_a_slow_topic_may_be_older_than_a_fast_one():
     assert (fast['max_age'], slow['max_age']) == (0.125, 0.25)
 
 
+def test_a_max_age_says_what_it_does_and_what_it_was_made_of():
+    silent = Seen('other/pose', POSE.type)
+    text = starting_contract('robot', 'task', Survey((ARM, POSE, silent), (FORWARD,)))
+    said = [line.split(None, 2)[1:] for line in text.splitlines() if '    max_age:' in line]
+    assert said == [['0.125', '# s, older stops the robot: 2.5 control periods'],
+                    ['0.25', '# s, older stops the robot: 2.5 periods of 10 Hz'],
+                    ['0.125', '# s, older stops the robot: TODO two to three of its periods']]
+    assert '  # max_age: with an older last message the robot would act blindly' in text
+
+
 def test_of_the_same_joints_only_the_fastest_topic_is_observed():
     slow = Seen('all/joint_states', ARM.type, 30.0, JOINTS, ('position',))
     assert [entry['topic'] for entry in document(slow, ARM)['observation']] == ['joint_states']

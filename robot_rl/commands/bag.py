@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+import contextlib
 from dataclasses import asdict
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robot_rl.commands.parsing import add_command, add_group, add_json
-from robot_rl.errors import EXIT_FAILED
+from robot_rl.errors import EXIT_FAILED, UserError
 from robot_rl.progress import followed
 from robot_rl.terminal import aligned, printable
 
 if TYPE_CHECKING:
     from robot_rl.data.bag_summary import BagSummary, TopicSummary
+    from robot_rl.data.ingest_read import Recording
 
 HEAD = ('episode', 'outcome', 'label', 'mode', 'policy', 'steps', 'transitions', 'duration (s)',
         'dropped', 'lost', 'missing', 'note')
 TOPIC_HEAD = ('topic', 'type', 'messages', 'rate (Hz)', 'largest gap (s)', 'first (s)',
               'last (s)', 'note')
 STYLES = {'success': 'good', 'failure': 'bad', 'aborted': 'bad', 'unreadable': 'bad',
-          'interrupted': 'odd', 'incomplete': 'odd', 'abandoned': 'odd', 'open': 'odd'}
+          'interrupted': 'odd', 'incomplete': 'odd', 'abandoned': 'odd', 'open': 'odd',
+          'discarded': 'faint'}
 EXAMPLES = {'robot_rl bag inspect runs/demo/bags': 'every episode of a run',
             'robot_rl bag inspect runs/demo/bags/episode_000003': 'one, with its topics',
             'robot_rl bag inspect --topics --json bags': 'all that is known, for a program'}
@@ -47,16 +50,28 @@ def add(commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from robot_rl.data.bag_summary import summarize
-    from robot_rl.data.ingest_read import find_recordings
 
-    recordings = [(root, recording) for root in arguments.folders
-                  for recording in find_recordings(root)]
+    recordings = [(root, recording) for root in arguments.folders for recording in _find(root)]
     topics = arguments.topics or len(recordings) == 1
     bags = [summarize(_name(root, recording.name, len(arguments.folders) > 1), recording, topics)
             for root, recording in followed(recordings, 'bags')]
     print(json.dumps([asdict(bag) for bag in bags], indent=2) if arguments.json
           else '\n'.join(_lines(bags)))
     return EXIT_FAILED if any(bag.state == 'unreadable' for bag in bags) else 0
+
+
+def _find(root: Path) -> list[Recording]:
+    """Return the recordings at a path, those that were discarded last; raise UserError of none."""
+    from robot_rl.data.bag import DISCARDED
+    from robot_rl.data.ingest_read import find_recordings
+
+    if not (root / DISCARDED).is_dir():
+        return find_recordings(root)
+    found = []
+    for folder in (root, root / DISCARDED):
+        with contextlib.suppress(UserError):        # one of them may be empty
+            found += find_recordings(folder)
+    return found or find_recordings(root)
 
 
 def _name(root: Path, name: str, several: bool) -> str:

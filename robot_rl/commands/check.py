@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from math import isinf
 from typing import TYPE_CHECKING
 
 from robot_rl.commands.contracts import add_contract
 from robot_rl.commands.live import add_namespace, live_module, SECONDS, seconds
 from robot_rl.commands.parsing import add_command
+from robot_rl.commands.safety_table import NONE, safety_rows
 from robot_rl.errors import EXIT_FAILED
 from robot_rl.terminal import aligned, painted, printable
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from robot_rl.live_check import Line
 
 LIVE_HEAD = ('', 'what', 'topic', 'by', 'rate (Hz)', 'oldest (s)', 'late by (s)')
+STYLES = {NONE: 'odd'}
 VERDICTS = {'ok': 'good', 'note': 'odd', 'wrong': 'bad'}
 
 
@@ -24,7 +27,7 @@ def add(commands) -> None:
     parser = add_command(
         commands, 'check', 'check a contract: its vectors as a table, or every error',
         'Check a contract, and the names in its simulation. Print the vectors of observation and\n'
-        'action as tables, or every error at once.\n\n'
+        'action as tables and what stops the robot, or every error at once.\n\n'
         'With --live, listen to the graph and compare: who publishes and listens, types, QoS,\n'
         'rates, ages, clocks, joint names. Nothing is sent. Ends with exit code 1 where\n'
         'something is wrong.',
@@ -95,9 +98,11 @@ def _tables(contract: Contract) -> str:
     lines += ['', f'action      {action.topic}, {action.type}, on stop: {action.on_stop}']
     rows = [('', 'name', 'unit', 'low', 'high', 'max_rate')]
     for index, name in enumerate(action.layout.names):
+        rate = action.max_rate[index]
         rows.append((str(index), name, action.layout.units[index], f'{action.low[index]:g}',
-                     f'{action.high[index]:g}', f'{action.max_rate[index]:g} /s'))
-    return '\n'.join([*lines, *aligned(rows), ''])
+                     f'{action.high[index]:g}', NONE if isinf(rate) else f'{rate:g} /s'))
+    lines += aligned(rows, STYLES)
+    return '\n'.join([*lines, '', 'safety', *aligned(safety_rows(contract), STYLES), ''])
 
 
 def _reward(contract: Contract) -> str:

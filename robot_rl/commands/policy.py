@@ -65,10 +65,6 @@ def _lines(found: ArtifactSummary, contract: str | None) -> Iterator[str]:
     if interface:
         yield (f'contract    {_value(manifest.get("contract_hash"))}, task '
                f'{_value(interface.get("task"))}, {_value(interface.get("control_rate"))} Hz')
-    if found.misfit is not None:
-        fits = painted('no', 'bad') if found.misfit else painted('yes', 'good')
-        yield f'fits        {printable(contract)}: {fits}'
-        yield from (f'  {printable(line)}' for line in found.misfit.splitlines())
     if found.networks:
         yield from ['', 'networks', *aligned([
             ('name', 'count', 'layers', 'parameters'),
@@ -86,6 +82,10 @@ def _lines(found: ArtifactSummary, contract: str | None) -> Iterator[str]:
     for title, values in (('settings', rest), ('provenance', provenance)):
         if values:
             yield from ['', title, *_nested(values, 1)]
+    if found.misfit is not None:        # last: nobody scrolls back for what was asked
+        fits = painted('no', 'bad') if found.misfit else painted('yes', 'good')
+        yield from ['', f'fits {printable(contract)}: {fits}',
+                    *(f'  {printable(line)}' for line in found.misfit.splitlines())]
 
 
 def _vector(interface: dict, part: str, keys: tuple[str, ...]) -> list[str]:

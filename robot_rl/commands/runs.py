@@ -26,7 +26,8 @@ def add(commands) -> None:
     parser = add_command(
         commands, 'runs', 'list the runs in a folder, newest first',
         'List the runs in a folder, newest first; also those that crashed or still run.\n'
-        '`newest` is how many of the last 20 episodes of its mode succeeded.',
+        '`newest` is how many of the last 20 episodes of its mode succeeded, without those that\n'
+        'were stopped or cut off.',
         {'robot_rl runs': 'what is in ./runs', 'robot_rl runs /data': 'somewhere else',
          'robot_rl runs --json': 'for a program'}, _run)
     parser.add_argument('folder', type=Path, nargs='?', default=Path('runs'), metavar='DIR',

@@ -2,6 +2,10 @@
 
 Of a whole bag metadata.yaml tells, which is quick; topics in time, and bags that were interrupted,
 cost reading every message. Any rosbag2 will do, also one that another tool recorded.
+
+Rates and gaps are of the times at which messages were sent: what waited in a queue, as where a
+bag begins on a busy computer, arrives at once. Where the clock is simulated, or the time of
+sending is not stored, they are of the times of recording.
 """
 
 from __future__ import annotations
@@ -18,18 +22,19 @@ from robot_rl.locks import is_held
 
 STATES = ('complete', 'open', 'interrupted', 'unreadable')
 MAX_DIGITS = 18
+REAL_TIME, LATEST = 10 ** 18, 1 << 63       # ns; a clock that shows less than 2001 is simulated
 
 
 @dataclass(frozen=True)
 class TopicSummary:
-    """The messages of a topic, by the times at which they were recorded."""
+    """The messages of a topic; `first`, `last` and `backwards` are of the times of recording."""
 
     name: str
     type: str
     messages: int
     rate: float | None = None       # Hz, by the median time between two
     gap: float | None = None        # s, the longest time between two
-    first: float | None = None      # s since the first message of the bag
+    first: float | None = None      # s since the first message of the bag was recorded
     last: float | None = None       # s
     backwards: int = 0              # times that the clock went back between two
 
@@ -64,17 +69,24 @@ def summarize(name: str, recording: Recording, topics: bool) -> BagSummary:
         return BagSummary(name, 'unreadable', reason=str(error))
 
 
-def summarize_topic(name: str, type_name: str, times: np.ndarray, start: int) -> TopicSummary:
-    """Return what times (n,), int64 ns in the order of recording, say of a topic."""
+def summarize_topic(name: str, type_name: str, times: np.ndarray, sent: np.ndarray, start: int
+                    ) -> TopicSummary:
+    """Return what a topic did; all times are int64 ns.
+
+    times   (n,) when its messages were recorded, in this order
+    sent    (n,) when they were sent, 0 where that is not stored
+    start   when the bag's first message was recorded
+    """
     if not len(times):
         return TopicSummary(name, type_name, 0)
     first, last = float(times.min() - start) / 1e9, float(times.max() - start) / 1e9
-    between = np.diff(times) / 1e9
-    if not len(between):
+    if len(times) == 1:
         return TopicSummary(name, type_name, 1, first=first, last=last)
+    known = min(times.min(), sent.min()) > REAL_TIME
+    between = np.diff(np.sort(sent) if known else times) / 1e9      # sent in order, whatever came
     median = float(np.median(between))
     return TopicSummary(name, type_name, len(times), 1.0 / median if median > 0.0 else None,
-                        float(between.max()), first, last, int((between < 0.0).sum()))
+                        float(between.max()), first, last, int((np.diff(times) < 0).sum()))
 
 
 def _whole(name: str, recording: Recording, topics: bool) -> BagSummary:
@@ -121,11 +133,12 @@ def _number(text: str) -> int | None:
 
 
 def _read(recording: Recording, types: dict[str, str]) -> tuple[TopicSummary, ...]:
-    """Read every message, and keep its time."""
-    times = {topic: array('q') for topic in types}
-    for topic, _, _, log_time in recording.messages(types):
-        times[topic].append(log_time)
-    arrays = {topic: np.frombuffer(found, np.int64) for topic, found in times.items()}
-    start = min((found.min() for found in arrays.values() if len(found)), default=0)
-    return tuple(summarize_topic(topic, kind, arrays[topic], start)
+    """Read every message, and keep its times."""
+    found = {topic: array('q') for topic in types}
+    for topic, _, _, log_time, publish_time in recording.messages(types):
+        found[topic].extend((log_time, publish_time if publish_time < LATEST else 0))
+    times = {topic: np.frombuffer(pairs, np.int64).reshape(-1, 2).T
+             for topic, pairs in found.items()}
+    start = min((logged.min() for logged, _ in times.values() if len(logged)), default=0)
+    return tuple(summarize_topic(topic, kind, *times[topic], start)
                  for topic, kind in types.items())

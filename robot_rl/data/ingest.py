@@ -170,7 +170,7 @@ def _recorded(recording: Recording, topic: str, contract: Contract, dropped: Cou
     """Yield the step records of every episode that a policy server ran."""
     steps: list[Step] = []
     decode_step = StepDecoder(contract)
-    for _, _, data, _ in recording.messages([topic]):
+    for _, _, data, _, _ in recording.messages([topic]):
         try:
             step = decode_step(data)
         except (BadMessage, BadStep) as error:
@@ -198,7 +198,7 @@ def _aligned(recording: Recording, topics: dict[str, str], contract: Contract,
     aligner, marks = Aligner(contract, dropped), _Marks(dropped)
     clock, early = Clock(contract), {}
     gap, seen = settings.episode_gap * 1e9, 0
-    for topic, kind, data, log_time in recording.messages([*readers, *events]):
+    for topic, kind, data, log_time, _ in recording.messages([*readers, *events]):
         reader = readers.get(topic)
         if not reader:
             for event in _event_kinds(data):

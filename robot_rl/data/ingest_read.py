@@ -57,8 +57,11 @@ class Recording:
                     _survey(path, topics, custom_data, self._damaged)
         return topics, custom_data
 
-    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, str, bytes, int]]:
-        """Yield (topic, type, CDR bytes, log time in ns) in file order, up to the damage."""
+    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, str, bytes, int, int]]:
+        """Yield (topic, type, CDR bytes, log time, publish time) in file order, up to the damage.
+
+        Times are in ns; the publish time is 0 where none is stored.
+        """
         self.damage.clear()
         for file in self.files:
             try:
@@ -178,9 +181,9 @@ def _mcap(path: Path, topics: frozenset[str], damaged):
     try:
         for item in scan:
             if isinstance(item, Message):
-                channel, data, log_time, _ = item
+                channel, data, log_time, sent = item
                 if channel.topic in topics:
-                    yield channel.topic, channel.type, _decompressed(data), log_time
+                    yield channel.topic, channel.type, _decompressed(data), log_time, sent
     except ValueError as error:
         damaged(path, str(error))
     if scan.damage:
@@ -237,7 +240,7 @@ def _database(path: Path, topics: frozenset[str], damaged):
                 rows += 1
                 if rows > most or not isinstance(data, bytes) or not isinstance(stamp, int):
                     raise ValueError(f'row {rows} is not a message')
-                yield (*known[number], _decompressed(data), stamp)
+                yield (*known[number], _decompressed(data), stamp, 0)
     except (sqlite3.Error, OSError, OverflowError, MemoryError, ValueError, KeyError) as error:
         damaged(path, f'{" ".join(str(error).split()) or type(error).__name__} '
                 f'(after {rows} messages)')

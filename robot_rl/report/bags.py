@@ -10,6 +10,7 @@ import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
 from robot_rl.data.bag import BagInfo, read_bag
+from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.data.steps import STEPS_TYPE
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
@@ -17,8 +18,7 @@ from robot_rl.fields import BadMessage
 from robot_rl.learning.coverage import feature_names
 
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
-REAL_TIME = 10 ** 18        # ns, 2001: a clock that shows less is simulated
-LONGEST_REASON = 80         # characters; what a bag says is anybody's text
+LONGEST_NAME, LONGEST_REASON = 80, 240      # characters; what a bag says is anybody's text
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,6 @@ def read_details(info: BagInfo, transitions: Transitions, contract: Contract) ->
         between, latency, _features(transitions, contract))
 
 
-def stops_by_reason(found: Iterable[Details]) -> dict[str, int]:
-    """Count the stops by node and reason; an event that is in two bags counts once."""
-    return _counts(f'{node}: {reason}' for _, node, reason in
-                   {stop for details in found for stop in details.stops})
-
-
-def ends_by_reason(found: Iterable[Details]) -> dict[str, int]:
-    """Count the episodes by what ended them."""
-    return _counts(details.ended or 'not recorded' for details in found)
-
-
 def pooled(found: Iterable[Details], name: str) -> np.ndarray:
     """Return the `intervals` or the `latency` of all episodes, s."""
     return np.concatenate([np.zeros(0), *(getattr(details, name) for details in found)])
@@ -93,13 +82,6 @@ def quantiles(found: Iterable[Details], name: str) -> dict[str, float] | None:
     p50, p99, most = (round(1000.0 * float(np.quantile(values, share)), 3)
                       for share in (0.5, 0.99, 1.0))
     return {'count': len(values), 'p50': p50, 'p99': p99, 'max': most}
-
-
-def _counts(keys: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for key in keys:
-        counts[key] = counts.get(key, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _head(data: bytes) -> tuple[int, int] | None:
@@ -124,7 +106,7 @@ def _events(data: bytes) -> list[tuple[int, str, str, dict[str, str]]]:
         return []
     stamp = message.header.stamp
     stamp = stamp.sec * 10 ** 9 + stamp.nanosec
-    return [(stamp, status.name[:LONGEST_REASON], status.message,
+    return [(stamp, status.name[:LONGEST_NAME], status.message,
              {pair.key: pair.value[:LONGEST_REASON] for pair in status.values})
             for status in message.status]
 

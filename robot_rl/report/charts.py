@@ -13,7 +13,8 @@ import numpy as np
 from robot_rl.curves import Curve
 from robot_rl.report.bags import pooled
 from robot_rl.report.demonstrators import calibration_figure, names
-from robot_rl.report.figures import Episode, success_figure, WINDOW
+from robot_rl.report.episodes import Episode
+from robot_rl.report.figures import success_figure, WINDOW
 from robot_rl.terminal import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ GROUPS = {          # who acted -> modes, colour
 }
 LONGEST = 40        # letters of a reason beside its bar
 POSITIVE, DECADES = ('critic_loss', 'temperature'), 30.0     # drawn on a log scale beyond that
+NOT_STOPPED = 'No episode was stopped or cut off.'
+LEFT_OUT = ('What was stopped or cut off (by the gate, the watchdog, an operator, a crash) could '
+            'no longer succeed, and a policy that a person helped is not measured: such episodes '
+            'count neither as successes nor as failures. How many there are stands beside each '
+            'rate, and why under ends and stops.')
 NO_CURVES = 'No learner left curves in checkpoints/curves of this run.'
 
 
@@ -70,22 +76,32 @@ def _success(report: dict, episodes: list[Episode]) -> Chart:
     title = 'Success against robot steps'
     if not episodes:
         return Chart('success', title, 'No episode was recorded.')
+    out = report['episodes_left_out']
     says = (f'Share of the last {WINDOW} episodes that succeeded, with its 95 % Wilson band; '
-            f'marks are policies that were measured. n = {len(episodes)} episodes, '
-            f'{report["robot_steps"]:,} robot steps.')
+            f'marks are policies that were measured. n = {len(episodes) - sum(out.values())} '
+            f'episodes, {report["robot_steps"]:,} robot steps. '
+            f'{LEFT_OUT if any(out.values()) else NOT_STOPPED}')
     return Chart('success', title, says,
                  success_figure(episodes, names(report['demonstrators'])))
 
 
 def _per_episode(episodes: list[Episode], name: str, title: str, label: str,
                  value: Callable) -> Chart:
-    """Draw one number of every episode against robot steps, with the mean of the last WINDOW."""
+    """Draw one number of every episode against robot steps, with the mean of the last WINDOW.
+
+    Those that are left out of rates are crosses, and in no mean.
+    """
     if not episodes:
         return Chart(name, title, 'No episode was recorded.')
     figure, axes = new_figure()
     ends = np.cumsum([one.steps for one in episodes])
     for group, (modes, color) in GROUPS.items():
-        chosen = [index for index, one in enumerate(episodes) if one.mode in modes]
+        mine = [index for index, one in enumerate(episodes) if one.mode in modes]
+        crossed = [index for index in mine if episodes[index].left_out]
+        if crossed:
+            axes.plot(ends[crossed], [value(episodes[index].details) for index in crossed], 'x',
+                      color=color, markersize=4)
+        chosen = [index for index in mine if not episodes[index].left_out]
         if not chosen:
             continue
         found = np.array([value(episodes[index].details) for index in chosen], float)
@@ -98,8 +114,10 @@ def _per_episode(episodes: list[Episode], name: str, title: str, label: str,
         legend = figure.legend(loc='outside upper center', ncols=3, frameon=False, markerscale=2)
         for handle in legend.legend_handles:
             handle.set_alpha(1.0)
+    crosses = ('; crosses were stopped or helped, and are in no mean'
+               if any(one.left_out for one in episodes) else '')
     return Chart(name, title, f'{label.capitalize()} of every episode by who acted; lines are '
-                 f'means of the last {WINDOW}. n = {len(episodes)} episodes.', figure)
+                 f'means of the last {WINDOW}{crosses}. n = {len(episodes)} episodes.', figure)
 
 
 def _coverage(report: dict, episodes: list[Episode]) -> Chart:
@@ -255,6 +273,11 @@ def _ends(report: dict) -> Chart:
     axes.set_yticks(range(len(rows)), texts)
     axes.invert_yaxis()
     axes.set_xlabel('times')
+    if max(count for _, count, _ in rows) > DECADES:    # a single stop has to be seen as well
+        axes.set_xscale('log')
+        axes.set_xlim(left=0.7)
+        axes.xaxis.set_major_formatter('{x:g}')
+        axes.xaxis.set_minor_formatter('')
     for place, (_, count, _) in enumerate(rows):
         axes.annotate(f' {count}', (count, place), va='center', fontsize='small')
     total = sum(stops.values())

@@ -11,8 +11,9 @@ from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 from robot_rl.intervals import wilson
 from robot_rl.report.charts import Chart, new_figure
-from robot_rl.report.figures import draw_curve, Episode
-from robot_rl.report.page import contents, drawing, inline, number, PAGE, page, table, text
+from robot_rl.report.episodes import Episode
+from robot_rl.report.figures import draw_curve
+from robot_rl.report.page import beside, contents, drawing, inline, number, PAGE, page, table, text
 from robot_rl.report.run import write_run
 from robot_rl.run_folder import BAGS, WINDOW
 from robot_rl.terminal import aligned
@@ -59,7 +60,7 @@ def compared(runs: list[tuple[str, list[Episode]]]) -> Chart:
             if one.folder != BAGS:
                 continue
             steps += one.steps
-            if SOURCES.get(one.mode) == 'online':
+            if SOURCES.get(one.mode) == 'online' and not one.left_out:
                 points.append((steps, one.success))
         counts.append(f'{name} {len(points)}')
         if points:
@@ -71,18 +72,19 @@ def compared(runs: list[tuple[str, list[Episode]]]) -> Chart:
     axes.set(xlabel='robot steps', ylabel='success rate', ylim=(-0.03, 1.03))
     figure.legend(loc='outside upper center', ncols=3, frameon=False)
     return Chart('compared', title, f'Share of the last {WINDOW} episodes of the learner that '
-                 'succeeded, with its 95 % Wilson band. n, episodes: ' + ', '.join(counts) + '.',
-                 figure)
+                 'succeeded, with its 95 % Wilson band; what was stopped counts neither way. '
+                 'n, episodes: ' + ', '.join(counts) + '.', figure)
 
 
 def row(name: str, report: dict) -> list[str]:
     """Return what a table says of a run."""
-    count = report['evaluation_episodes'][1]
+    count, out = report['evaluation_episodes'][1], report['evaluation_left_out']
     low, high = wilson(round((report['success_final'] or 0.0) * count), count)
     reached = report['reached'] if isinstance(report['reached'], dict) else {}
     final = f'{report["success_final"]:.0%} ({low:.0%} to {high:.0%})' if count else '–'
-    return [name, final, str(count), number(report['episodes']), number(report['robot_steps']),
-            number(reached.get('robot_steps')), number(report['updates']),
+    return [name, final, beside(str(count), out), number(report['episodes']),
+            number(report['robot_steps']), number(reached.get('robot_steps')),
+            number(report['updates']),
             (report['kept'] or {}).get('policy', '–'), str(sum(report['stops'].values())),
             str(report['interventions']['times'])]
 

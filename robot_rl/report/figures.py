@@ -6,11 +6,11 @@ run.py writes it, with its page and pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from robot_rl.contract import Contract, load_contract
-from robot_rl.curves import FOLDER as CURVES_FOLDER, read_curves
+from robot_rl.curves import Curve, FOLDER as CURVES_FOLDER, read_curves
 from robot_rl.data.bag import bag_steps, bag_transitions, BagInfo, find_bags, read_info
 from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Step
@@ -20,9 +20,10 @@ from robot_rl.learning.coverage import feature_names
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
 from robot_rl.progress import followed
-from robot_rl.report.bags import (Details, ends_by_reason, quantiles, read_details,
-                                  stops_by_reason)
+from robot_rl.report.bags import quantiles, read_details
 from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
+from robot_rl.report.episodes import by_mode, counted, Episode, evaluations, left_out, share
+from robot_rl.report.reasons import ends_by_reason, examples, stops_by_reason
 from robot_rl.report.recorded_contract import recorded_contract
 from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_run, WINDOW
 
@@ -35,30 +36,6 @@ MARKS = {'evaluate': ('evaluation, greedy', 'o', 'tab:orange'),
          'transfer': ('sim-optimal policy, greedy', 's', 'tab:red'),
          'scripted': ('the person', '*', 'tab:gray'),
          'demonstrate': ('demonstrator, sampled', 'D', OTHER)}
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One recorded episode, as its bag describes it."""
-
-    name: str
-    mode: str
-    policy_version: int
-    outcome: str
-    steps: int
-    dropped: int
-    folder: str = BAGS          # one of FOLDERS
-    details: Details | None = None
-
-    @property
-    def learned_from(self) -> bool:
-        """Whether the learner took it for experience."""
-        return self.folder == BAGS and self.mode in SOURCES
-
-    @property
-    def success(self) -> bool:
-        """Whether the task was solved."""
-        return self.outcome == 'success'
 
 
 def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
@@ -87,31 +64,34 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
             covered.add(transitions.next_observation, episode.mode == 'explore')
     learner, server = (_mapping(run, node) for node in ('sac_learner', 'policy_server'))
     details = [episode.details for episode in episodes]
-    shown = [(one.policy_version, one.success) for one in episodes if one.mode == 'demonstrate']
-    evaluation = run.get('evaluation')
-    first, final = _evaluations(episodes, evaluation if isinstance(evaluation, int)
-                                and evaluation > 0 else EVALUATION)
+    shown = [(one.policy_version, one.success) for one in counted(episodes)
+             if one.mode == 'demonstrate']
+    evaluation, curves = run.get('evaluation'), read_curves(run_dir / LEARNED)
+    first, final = evaluations(episodes, evaluation if isinstance(evaluation, int)
+                               and evaluation > 0 else EVALUATION)
     steps = sum(episode.steps for episode in episodes)
     return {
         'task': contract.task,
         'seed': run.get('seed'),
-        'success_first': _share(first),
-        'success_final': _share(final),
-        'evaluation_episodes': [len(first), len(final)],
-        'success_sim_optimal': _share([one for one in episodes if one.mode == 'transfer']),
-        'success_explorers': _share([one for one in episodes if one.mode == 'explore']),
+        'success_first': share(first),
+        'success_final': share(final),
+        'evaluation_episodes': [len(counted(first)), len(counted(final))],
+        'evaluation_left_out': left_out(final),
+        'success_sim_optimal': share([one for one in episodes if one.mode == 'transfer']),
+        'success_explorers': share([one for one in episodes if one.mode == 'explore']),
         'demonstrators': demonstrators(run_dir, contract, shown),
         'base': _base(learner),
         'target': run.get('target'),
         'reached': run.get('reached'),
         'kept': _kept(run),
         'episodes': len(episodes),
+        'episodes_left_out': left_out(episodes),
         'episodes_learned_from': sum(episode.learned_from for episode in episodes),
         'robot_steps': steps,
         'robot_seconds': round(steps / contract.control_rate, 3),
         'wall_seconds': run.get('wall_seconds'),
         'seconds': run.get('seconds'),
-        'updates': learner.get('updates'),
+        'updates': learner.get('updates', _updates(curves)),
         'transitions_recorded': recorded,
         'bags_unreadable': unreadable,
         'transitions_received': learner.get('transitions_received'),
@@ -120,14 +100,14 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'policy_swaps': server.get('policy_swaps'),
         'outcomes': {outcome: sum(episode.outcome == outcome for episode in episodes)
                      for outcome in sorted({episode.outcome for episode in episodes})},
-        'modes': _by_mode(episodes),
+        'modes': by_mode(episodes),
         'ended_by': ends_by_reason(details),
         'stops': stops_by_reason(details),
+        'reasons': examples(details),
         'interventions': _interventions(episodes),
         'latency_ms': quantiles(details, 'latency'),
         'tick_ms': quantiles(details, 'intervals'),
-        'curves': {name: curve.values[-1]
-                   for name, curve in read_curves(run_dir / LEARNED).items()},
+        'curves': {name: curve.values[-1] for name, curve in curves.items()},
         'features': list(feature_names(contract)),
         'coverage': _coverage(run_dir / 'explorers', contract, covered),
         'ended': run.get('ended'),
@@ -155,7 +135,8 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
     """Draw success against robot steps: curves of learning, marks of what was measured.
 
     A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
-    of the episodes that a policy had between two of a curve. `fits` names demonstrators by their
+    of the episodes that a policy had between two of a curve. Those that are left out of rates are
+    in neither. `fits` names demonstrators by their
     version.
     """
     from matplotlib.figure import Figure     # slow to import, and needed for the picture only
@@ -168,6 +149,8 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
     for episode in episodes:
         steps += episode.steps
         point = (steps, episode.success)
+        if episode.left_out:
+            continue
         if episode.mode in MARKS:
             groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
         elif episode.mode in SOURCES:
@@ -229,14 +212,9 @@ def _mode(steps: list[Step]) -> str:
     return steps[0].mode.name.lower() if steps else ''
 
 
-def _evaluations(episodes: list[Episode], count: int) -> tuple[list[Episode], list[Episode]]:
-    """Return `count` evaluation episodes before learning, and the last ones of the last policy."""
-    evaluated = [episode for episode in episodes if episode.mode == 'evaluate']
-    first = [episode for episode in evaluated if episode.policy_version == 0]
-    # The newest, not the highest: a kept sim-optimal policy counts the simulator's updates.
-    last = evaluated[-1].policy_version if evaluated else 0
-    final = [episode for episode in evaluated if episode.policy_version == last > 0]
-    return first[:count], final[-count:]
+def _updates(curves: dict[str, Curve]) -> int | None:
+    """Return how many updates the curves of a learner saw: they count them."""
+    return max((curve.steps[-1] for curve in curves.values()), default=None)
 
 
 def _base(learner: dict) -> dict[str, float] | None:
@@ -268,22 +246,6 @@ def _coverage(folder: Path, contract: Contract, covered: RobotCoverage) -> dict 
     return {**comparison.summary(), 'warning': comparison.warning}
 
 
-def _by_mode(episodes: list[Episode]) -> dict[str, dict]:
-    """Return success with its 95 % interval, return and length, by who acted."""
-    found: dict[str, list[Episode]] = {}
-    for episode in episodes:
-        found.setdefault(episode.mode or 'unknown', []).append(episode)
-    table = {}
-    for mode, ones in found.items():
-        won, count = sum(one.success for one in ones), len(ones)
-        low, high = wilson(won, count)
-        table[mode] = {'episodes': count, 'successes': won, 'success': won / count,
-                       'success_low': low, 'success_high': high,
-                       'return': sum(one.details.reward for one in ones) / count,
-                       'length': sum(one.details.actions for one in ones) / count}
-    return table
-
-
 def _interventions(episodes: list[Episode]) -> dict[str, int]:
     """Count what people did in episodes that were not theirs from the start."""
     helped = [one.details for one in episodes if one.mode != 'scripted' and one.details.human]
@@ -294,12 +256,6 @@ def _interventions(episodes: list[Episode]) -> dict[str, int]:
 def _mapping(run: dict, key: str) -> dict:
     found = run.get(key)
     return found if isinstance(found, dict) else {}
-
-
-def _share(episodes: list[Episode]) -> float | None:
-    if not episodes:
-        return None
-    return sum(episode.success for episode in episodes) / len(episodes)
 
 
 def _contract(run: dict, run_dir: Path, bags: list[Path]) -> Contract:

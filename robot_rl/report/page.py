@@ -19,12 +19,14 @@ import warnings
 
 from robot_rl.files import write_atomic
 from robot_rl.report.charts import Chart
+from robot_rl.report.episodes import HELPED, STOPPED
 from robot_rl.terminal import printable
 
 PAGE, PICTURES, VIDEO = 'report.html', 'plots', 'final.gif'
 MAX_VIDEO_BYTES = 16 << 20
 INK = '#1c2024'         # of every figure; in a page it is the colour of the text
 SCALE = 130             # pixels of a browser per inch of a figure, at most
+MOST_TROUBLES = 5       # lines of bags at the top
 LATEST = 1e11           # s since 1970 that a calendar still shows
 _IDS = re.compile(r' id="([A-Za-z0-9.]+_\d+|image[0-9a-f]+)"')     # they repeat, and none is used
 
@@ -41,11 +43,13 @@ h2 { margin: 2.5rem 0 .25rem; font-size: 1.15rem; }
 p { margin: .25rem 0 .75rem; color: var(--soft); max-width: 46rem; overflow-wrap: anywhere; }
 a { color: inherit; }
 nav { margin: 1rem 0 0; font-size: .9rem; display: flex; flex-wrap: wrap; gap: .1rem .9rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.6rem, 1fr)); gap: .6rem;
   margin: 1.2rem 0; }
 .tile { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
 .tile b { display: block; font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; }
 .tile span { color: var(--soft); font-size: .85rem; }
+:is(th, td):has(.long) { text-align: left; white-space: normal; overflow-wrap: anywhere;
+  min-width: 18rem; }
 .bad { color: var(--bad); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; margin: .25rem 0 1rem;
@@ -64,7 +68,8 @@ summary { cursor: pointer; }
 def write_page(run_dir: Path, report: dict, drawn: list[Chart], name: str, started: float | None
                ) -> Path:
     """Write report.html into a run's folder; `drawn` are the charts, `name` is that of the run."""
-    tables = {'success': _modes_table(report), 'calibration': _fits_table(report)}
+    tables = {'success': _modes_table(report), 'calibration': _fits_table(report),
+              'ends': _reasons_table(report)}
     sections = [(chart.name, chart.title, f'<p>{text(chart.says)}</p>' + tables.get(chart.name, '')
                  + (inline(chart) if chart.figure else '')) for chart in drawn]
     sections.append(('video', 'Video', _video(run_dir, report)))
@@ -94,6 +99,11 @@ def page(title: str, body: Iterable[str], sections: Iterable[tuple[str, str, str
 def text(words: str) -> str:
     """Return text as HTML that shows it and does nothing else."""
     return escape(printable(str(words)))
+
+
+def long(words: str) -> str:
+    """Return text as the HTML of a cell that may have several lines."""
+    return f'<span class="long">{text(words)}</span>'
 
 
 def tiles(figures: Sequence[tuple[str, str]]) -> str:
@@ -158,9 +168,15 @@ def save_pictures(drawn: Iterable[Chart], folder: Path) -> None:
 
 
 def rate(one: dict) -> str:
-    """Return a success rate with its interval and count."""
-    return (f'{one["success"]:.0%} ({one["success_low"]:.0%} to {one["success_high"]:.0%}, '
-            f'n = {one["episodes"]})')
+    """Return a success rate with its interval and count; `counted` says of how many it is."""
+    count = one.get('counted', one['episodes'])
+    low, high = one['success_low'], one['success_high']
+    return f'{one["success"]:.0%} ({low:.0%} to {high:.0%}, n = {count})' if count else '–'
+
+
+def beside(told: str, out: dict[str, int]) -> str:
+    """Return what is told of episodes, and how many `stopped` and `helped` ones are not in it."""
+    return ', '.join([told, *(f'{out[why]} {why}' for why in (STOPPED, HELPED) if out[why])])
 
 
 def number(value: float | None, form: str = ',') -> str:
@@ -182,9 +198,14 @@ def _told(report: dict, started: float | None) -> str:
 
 def _troubles(report: dict) -> list[str]:
     """Return what a person should look at first."""
-    lines = [*report['bags_unreadable'][:5]]
-    if len(report['bags_unreadable']) > len(lines):
-        lines.append(f'{len(report["bags_unreadable"])} bags cannot be read')
+    refused: dict[str, list[str]] = {}      # why -> bags
+    for line in report['bags_unreadable']:
+        bag, _, why = line.partition(': ')
+        refused.setdefault(why, []).append(bag)
+    lines = [f'{bags[0]}{f" and {len(bags) - 1} more" if bags[1:] else ""}: {why}'
+             for why, bags in refused.items()]
+    if len(lines) > MOST_TROUBLES:
+        lines[MOST_TROUBLES:] = [f'{len(report["bags_unreadable"])} bags cannot be read']
     if report['messages_dropped']:
         lines.append(f'{report["messages_dropped"]} messages were dropped while recording')
     warning = (report['coverage'] or {}).get('warning')
@@ -197,7 +218,7 @@ def _figures(report: dict) -> list[tuple[str, str]]:
     kept, reached = report['kept'], report['reached']
     figures = [
         ('–' if final is None else f'{final:.0%}',
-         f'success at the end, greedy, n = {counts[1]}'),
+         beside(f'success at the end, greedy, n = {counts[1]}', report['evaluation_left_out'])),
         (number(report['episodes']), 'episodes'),
         (number(report['robot_steps']), f'robot steps, {report["robot_seconds"] / 60:.1f} min'),
         (number(report['updates']), 'updates'),
@@ -214,9 +235,11 @@ def _figures(report: dict) -> list[tuple[str, str]]:
 def _modes_table(report: dict) -> str:
     if not report['modes']:
         return ''
-    rows = [[text(mode), rate(one), number(one['return'], '.3g'), number(one['length'], '.1f')]
+    rows = [[text(mode), rate(one), str(one[STOPPED]), str(one[HELPED]),
+             number(one['return'], '.3g'), number(one['length'], '.1f')]
             for mode, one in report['modes'].items()]
-    return table([['who acted', 'success (95 % Wilson)', 'mean return', 'mean length'], *rows])
+    return table([['who acted', 'success (95 % Wilson)', 'stopped', 'helped by a person',
+                   'mean return', 'mean length'], *rows])
 
 
 def _fits_table(report: dict) -> str:
@@ -226,6 +249,19 @@ def _fits_table(report: dict) -> str:
     rows = [[text(one['name']), number(one['alpha'], '.2g'), number(one['demonstrations']),
              rate(one) if one['episodes'] else 'not measured'] for one in fits]
     return table([['fit', 'alpha', 'demonstrations', 'success (95 % Wilson)'], *rows])
+
+
+def _reasons_table(report: dict) -> str:
+    """Return how often each reason ended an episode and stopped the robot, with an example."""
+    stops: dict[str, list[str]] = {}
+    for name, count in report['stops'].items():
+        node, _, kind = name.partition(': ')
+        stops.setdefault(kind, []).append(f'{count} by {node}')
+    rows = [[text(kind), number(report['ended_by'].get(kind, 0)),
+             text(', '.join(stops.get(kind, ['–']))), long(report['reasons'].get(kind, ''))]
+            for kind in {**report['ended_by'], **stops}]
+    return table([['reason', 'episodes ended', 'stops', long('for example')], *rows]
+                 ) if rows else ''
 
 
 def _video(run_dir: Path, report: dict) -> str:

@@ -9,7 +9,8 @@ from robot_rl.curves import read_curves
 from robot_rl.files import write_atomic
 from robot_rl.report.charts import charts
 from robot_rl.report.demonstrators import names, plot_calibration
-from robot_rl.report.figures import build_report, Episode, LEARNED, plot_success
+from robot_rl.report.episodes import Episode
+from robot_rl.report.figures import build_report, LEARNED, plot_success
 from robot_rl.report.page import drawing, PICTURES, save_pictures, write_page
 from robot_rl.run_folder import read_run
 

@@ -55,6 +55,20 @@ def test_the_topics_of_several_bags_are_shown_where_they_are_asked_for(bags, cap
     assert sum('/policy_server/steps' in line for line in lines) == 2
 
 
+def test_discarded_episodes_are_listed_last_and_counted(bags, capsys):
+    write_demonstration(bags / 'discarded' / 'episode_0', REACH, 7, 3, outcome='discarded')
+    main(['bag', 'inspect', str(bags)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].split()[:2] == ['discarded/episode_0', 'discarded']
+    assert lines[-1].startswith('4 bags: 1 success, 1 interrupted, 1 unreadable, 1 discarded; ')
+
+
+def test_a_folder_in_which_every_episode_was_discarded_is_shown(tmp_path, capsys):
+    write_demonstration(tmp_path / 'discarded' / 'episode_0', REACH, 7, 3, outcome='discarded')
+    assert main(['bag', 'inspect', str(tmp_path)]) == 0
+    assert '1 bag: 1 discarded; ' in capsys.readouterr().out
+
+
 def test_json_has_every_field(bags, capsys):
     assert main(['bag', 'inspect', '--json', str(bags)]) == 1
     whole, interrupted, unreadable = json.loads(capsys.readouterr().out)

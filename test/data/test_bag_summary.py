@@ -149,9 +149,38 @@ def times(*milliseconds: int) -> np.ndarray:
     (times(10, 10, 10), (3, None, 0.0, 0.01, 0.01, 0)),
     (times(100, 0, 50, 100), (4, 20.0, 0.05, 0.0, 0.1, 1))])        # a clock that went back
 def test_what_times_say_of_a_topic(found, expected):
-    topic = summarize_topic('/x', 'T', found, START)
+    topic = summarize_topic('/x', 'T', found, np.zeros_like(found), START)
     assert (topic.messages, topic.rate, topic.gap, topic.first, topic.last,
             topic.backwards) == pytest.approx(expected)
+
+
+def test_rates_are_of_the_times_of_sending_where_they_are_stored():
+    waited = np.maximum(times(-300, -250, -200, -150, -100, -50, 0, 50), START)
+    sent = times(-300, -250, -200, -150, -100, -50, 0, 50)
+    topic = summarize_topic('/x', 'T', waited, sent, START)
+    assert (topic.rate, topic.gap) == pytest.approx((20.0, 0.05))
+    assert (topic.first, topic.last) == pytest.approx((0.0, 0.05))
+
+
+def test_a_message_from_long_before_the_bag_does_not_change_the_rate():
+    topic = summarize_topic('/x', 'T', times(0, 50, 100, 150), times(-9000, 50, 100, 150), START)
+    assert (topic.rate, topic.gap) == pytest.approx((20.0, 9.05))
+
+
+def test_on_a_simulated_clock_rates_are_in_its_seconds():
+    found = np.arange(5, dtype=np.int64) * 50_000_000
+    assert summarize_topic('/x', 'T', found, times(0, 1, 2, 3, 4), 0).rate == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize('sent', [0, 1 << 63, (1 << 64) - 1])
+def test_a_time_of_sending_that_is_none_is_not_taken(tmp_path, sent):
+    writer = BagWriter(tmp_path / 'odd', {})
+    topic = writer.add_topic('/x', 'std_msgs/msg/Float64')
+    for index in range(3):
+        writer.write(topic, b'', START + index * 100_000_000, sent)
+    writer.close({})
+    found, = look(tmp_path / 'odd', topics=True).topics
+    assert found.rate == pytest.approx(10.0)
 
 
 def test_a_database_is_read_as_well(tmp_path):

@@ -20,10 +20,19 @@ RAWS = episode(20)
 
 def messages(root) -> list[tuple[str, bytes, int]]:
     recording, = find_recordings(root)
-    found = [(topic, data, time) for topic, _, data, time in
+    found = [(topic, data, time) for topic, _, data, time, _ in
              recording.messages([JOINTS, COMMANDS])]
     assert not recording.damage
     return found
+
+
+def test_a_message_tells_when_it_was_sent_where_that_is_stored(tmp_path):
+    write_sqlite(tmp_path / 'old', RAWS)
+    write_mcap(tmp_path / 'new', RAWS)
+    for name, stored in (('old', False), ('new', True)):
+        recording, = find_recordings(tmp_path / name)
+        sent = [found[4] for found in recording.messages([JOINTS, COMMANDS])]
+        assert sent == [raw.time if stored else 0 for raw in RAWS]
 
 
 def expected(raws=RAWS) -> list[tuple[str, bytes, int]]:

@@ -10,6 +10,7 @@ from made_policies import explorers
 import numpy as np
 import pytest
 from robot_rl.contract import Contract, load_contract
+from robot_rl.curves import CurveWriter
 from robot_rl.data import cdr
 from robot_rl.data.bag import BagWriter, find_bags, read_info, set_custom_data
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
@@ -17,7 +18,8 @@ from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.learning.coverage import Coverage
 from robot_rl.learning.policy import decode_explorers
-from robot_rl.report.figures import BASE, build_report, Episode, plot_success, wilson
+from robot_rl.report.episodes import Episode
+from robot_rl.report.figures import BASE, build_report, LEARNED, plot_success, wilson
 from robot_rl.report.run import write_report
 
 REACH = load_contract('reach')
@@ -104,6 +106,33 @@ def test_what_a_run_did_not_say_is_null(tmp_path):
         'base', 'target', 'reached', 'kept', 'coverage', 'wall_seconds', 'seconds', 'updates',
         'transitions_received', 'transitions_trained_on', 'policy_swaps', 'ended', 'video', 'gap',
         'versions', 'latency_ms'}
+
+
+def test_what_was_stopped_is_in_no_rate_and_counted_beside_it(tmp_path):
+    record(tmp_path, *[(5, Mode.EVALUATE, 4, True)] * 2, *[(5, Mode.EVALUATE, 4, False)] * 3,
+           (5, Mode.EXPLORE, 0, False))
+    for folder, outcome in zip(find_bags(tmp_path / 'bags')[2:], (
+            'aborted', 'truncated', 'abandoned', 'incomplete')):
+        set_custom_data(folder, outcome=outcome)
+    report, _ = build_report(tmp_path)
+    assert (report['success_final'], report['evaluation_episodes']) == (2 / 3, [0, 3])
+    assert report['evaluation_left_out'] == {'stopped': 2, 'helped': 0}
+    assert report['success_explorers'] is None
+    assert (report['episodes'], report['episodes_left_out']) == (6, {'stopped': 3, 'helped': 0})
+    evaluate, explore = (report['modes'][mode] for mode in ('evaluate', 'explore'))
+    assert (evaluate['episodes'], evaluate['counted'], evaluate['successes']) == (5, 3, 2)
+    assert (explore['counted'], explore['stopped'], explore['success']) == (0, 1, None)
+
+
+def test_updates_that_no_run_json_tells_are_those_of_the_curves(tmp_path):
+    record(tmp_path, (3, Mode.LEARN, 0, False))
+    writer = CurveWriter(tmp_path / LEARNED, on_error=pytest.fail)
+    for updates in (10, 4321):
+        writer.add(updates, {'progress/policy_version': 1.0}, 1e9)
+    writer.close()
+    assert build_report(tmp_path)[0]['updates'] == 4321
+    (tmp_path / 'run.json').write_text(json.dumps({'sac_learner': {'updates': 9}}))
+    assert build_report(tmp_path)[0]['updates'] == 9
 
 
 def test_what_the_nodes_said_is_taken_over(tmp_path):

@@ -53,6 +53,12 @@ def test_the_table_has_the_numbers_of_the_reports(two):
     assert len(lines) == 3 and '12,345' in lines[1]
 
 
+def test_what_was_stopped_stands_beside_the_count(two):
+    report = json.loads((two[0] / 'a<b>' / 'report.json').read_text())
+    report['evaluation_left_out'] = {'stopped': 3, 'helped': 1}
+    assert row('x', report)[2] == '2, 3 stopped, 1 helped'
+
+
 def test_runs_of_different_contracts_are_pointed_out(two, tmp_path):
     assert 'different contracts' not in two[2].html
     other = replace(REACH, action=replace(REACH.action, low=REACH.action.low * 2))

@@ -16,7 +16,7 @@ from robot_rl.contract import load_contract
 from robot_rl.curves import CurveWriter
 from robot_rl.report import charts as report_charts, page as report_page
 from robot_rl.report.figures import build_report, LEARNED
-from robot_rl.report.page import drawing, inline, PAGE, PICTURES, write_page
+from robot_rl.report.page import _troubles, drawing, inline, PAGE, PICTURES, write_page
 from robot_rl.report.run import write_report
 from robot_rl.run_folder import read_run
 from test_report import Mode, record, RUN, save_explorers
@@ -24,6 +24,7 @@ from test_report_bags import event, EVENTS, H, P, write_bag
 
 REACH = load_contract('reach')
 HOSTILE = '<script>alert(1)</script>"\'&$x^{$\x1b[31m'
+SILENT = 'e_stop_silent: e_stop silent for 0.52 s, timeout 0.5 s'
 VOID = {'meta', 'img', 'br', 'hr', 'input', 'link'}
 SECTIONS = ['success', 'returns', 'lengths', 'coverage', 'calibration', 'losses', 'values',
             'latency', 'interventions', 'ends', 'video', 'all']
@@ -97,8 +98,8 @@ def make_full(run_dir):
     save_explorers(run_dir / 'explorers')
     add_curves(run_dir)
     write_bag(run_dir / 'bags' / 'helped', [P, H, H, P], [
-        (EVENTS, event(5, 'policy_server', 'end', episode='7', reason='e_stop_pressed')),
-        (EVENTS, event(5, 'policy_server', 'stop', reason='e_stop_pressed'))],
+        (EVENTS, event(5, 'policy_server', 'end', episode='7', reason=SILENT)),
+        (EVENTS, event(5, 'policy_server', 'stop', reason=SILENT))],
         start=1_700_000_000 * 10 ** 9, late=1_000_000)
     (run_dir / 'final.gif').write_bytes(b'GIF89a made')
     (run_dir / 'run.json').write_text(json.dumps({
@@ -138,8 +139,9 @@ def test_the_page_has_the_numbers_of_the_report(full):
         ('sim-optimal', 'policy that was kept'), ('777', 'robot steps to 90%')]
     assert 'took over 1 times, for 2 actions, in 1 of n = 9 episodes' in (
         page.sections['interventions'])
-    assert report['stops'] == {'policy_server: e_stop_pressed': 1}
-    assert report['ended_by']['e_stop_pressed'] == 1
+    assert report['stops'] == {'policy_server: e_stop_silent': 1}
+    assert report['ended_by']['e_stop_silent'] == 1
+    assert f'e_stop_silent11 by policy_server{SILENT}' in page.sections['ends']
     assert report['curves']['learner/q_mean'] == 0.5
     for mode, one in report['modes'].items():
         assert f'{one["success"]:.0%} ({one["success_low"]:.0%}' in page.sections['success'], mode
@@ -204,6 +206,15 @@ def test_a_damaged_bag_is_told_at_the_top(tmp_path):
     (tmp_path / 'bags' / 'episode_000001' / 'metadata.yaml').write_text('x: [')
     page = words_of(tmp_path)
     assert 'bags/episode_000001' in page.html.partition('<section')[0]
+
+
+def test_bags_that_are_refused_for_the_same_reason_are_one_line():
+    page = _troubles({'bags_unreadable': [f'bags/{name}: action.high: other' for name in 'abc']
+                      + ['bags/d: no MCAP'], 'messages_dropped': 0, 'coverage': None})
+    assert page == ['bags/a and 2 more: action.high: other', 'bags/d: no MCAP']
+    many = [f'bags/{number}: why {number}' for number in range(9)]
+    assert _troubles({'bags_unreadable': many, 'messages_dropped': 0, 'coverage': None}) == [
+        *many[:5], '9 bags cannot be read']
 
 
 def test_what_others_wrote_is_text_and_never_markup(tmp_path):
