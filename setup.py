@@ -76,7 +76,7 @@ setup(
         ],
     },
     entry_points={
-        'console_scripts': [f'{node} = {NAME}.nodes.{node}:main' for node in NODES] + [
+        'console_scripts': [f'{node} = {NAME}.ros.start:{node}' for node in NODES] + [
             f'{NAME} = {NAME}.cli:main'],
     },
 )

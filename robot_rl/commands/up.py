@@ -28,15 +28,21 @@ def add(commands) -> None:
     """Add the command."""
     parser = add_command(
         commands, 'up', 'start the graph, as the launch files do, until Ctrl-C',
-        'Start the graph as robot.launch.py does, or with --sim as sim.launch.py, and stay until\n'
-        'Ctrl-C; the nodes, parameters and remappings are the same. Needs no `ros2 launch`. The\n'
-        'contract is checked before anything starts. Of a node that ends the last lines of its\n'
-        'log are shown; the others go on. Ends with exit code 1 where a node failed.',
+        'Start the graph as robot.launch.py does, with --sim as sim.launch.py, with --ingest as\n'
+        'ingest.launch.py, and stay until Ctrl-C; the nodes, parameters and remappings are the\n'
+        'same. Needs no `ros2 launch`. The contract is checked before anything starts. Of a node\n'
+        'that ends the last lines of its log are shown; the others go on. Ends with exit code 1\n'
+        'where a node failed.',
         {'robot_rl up my_robot.yaml --run-dir runs/first': 'on the robot',
          'robot_rl up reach --sim': 'the twin plays the robot',
+         'robot_rl up my_robot.yaml --ingest': 'recordings to a demonstrator',
          'robot_rl up my_robot.yaml --nodes sac_learner': 'what runs on this host'}, _run)
     add_contract(parser, 'contract')
-    parser.add_argument('--sim', action='store_true', help='the twin plays the robot')
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument('--sim', dest='kind', action='store_const', const='sim', default='robot',
+                      help='the twin plays the robot')
+    kind.add_argument('--ingest', dest='kind', action='store_const', const='ingest',
+                      help='demo_ingest alone, beside the graph or without it')
     parser.add_argument('--run-dir', type=Path, metavar='DIR',
                         help='what the nodes write goes below it, logs to DIR/logs; without it '
                         f'where the parameters say, and to {RUN}/logs')
@@ -79,7 +85,8 @@ def _checked(arguments: argparse.Namespace) -> tuple[NodeSpec, ...]:
     from robot_rl.contract import load_contract
 
     contract = load_contract(arguments.contract)
-    if arguments.sim:
+    sim = arguments.kind == 'sim'
+    if sim:
         if not contract.simulation:
             raise UserError(f'{contract.file}: simulation: expected a section, for --sim, found '
                             'none; see docs/contract.md')
@@ -90,9 +97,9 @@ def _checked(arguments: argparse.Namespace) -> tuple[NodeSpec, ...]:
         raise UserError('rclpy: expected ROS 2, to run nodes, found no such module; source its '
                         'setup.bash, or see docs/install.md')
     names = tuple(name.strip() for name in arguments.nodes.split(',') if name.strip())
-    return graph('sim' if arguments.sim else 'robot', contract=arguments.contract,
-                 params_file=arguments.params_file, namespace=arguments.namespace,
-                 run_dir=str(arguments.run_dir or ''), use_sim_time=arguments.sim, nodes=names)
+    return graph(arguments.kind, contract=arguments.contract, params_file=arguments.params_file,
+                 namespace=arguments.namespace, run_dir=str(arguments.run_dir or ''),
+                 use_sim_time=sim, nodes=names)
 
 
 def _last_words(report: Exit) -> str:

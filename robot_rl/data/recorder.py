@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 import json
 import logging
@@ -24,6 +23,7 @@ from robot_rl.data.disk import Disk
 from robot_rl.data.episode import episode_record, EpisodeRecord, OpenEpisode, Topic
 from robot_rl.data.intake import Intake, MISSES
 from robot_rl.data.known_steps import KnownSteps
+from robot_rl.data.recorder_settings import RecorderSettings
 from robot_rl.data.session import Session
 from robot_rl.data.step_stream import StepStream
 from robot_rl.data.steps import BadStep, Status
@@ -33,19 +33,6 @@ from robot_rl.fields import BadMessage
 
 PREROLL = 1_000_000_000             # ns: what was last seen longer ago enters a bag this old
 POLL = 0.05                         # s
-
-
-@dataclass(frozen=True)
-class RecorderSettings:
-    """When data becomes durable, and the bounds of memory, disk and patience."""
-
-    flush_period: float = 0.5               # s, what a killed process may lose
-    fsync_period: float = 5.0               # s, what a power cut may lose
-    queue_bytes: int = 256 << 20            # memory; beyond it messages are dropped and counted
-    min_free_bytes: int = 200_000_000       # disk; below it episodes end and none begins
-    settle: float = 0.05                    # s after the last step, for trailing messages
-    final_step_timeout: float = 2.0         # s to wait for the last step after a human's verdict
-    idle_timeout: float = 10.0              # s without a step until an episode is given up
 
 
 class EpisodeRecorder:
@@ -99,9 +86,9 @@ class EpisodeRecorder:
         """Queue a serialised message of the topic at that place of the list; False if dropped."""
         return self._intake.put(topic_id, data, max(log_time, 0), max(publish_time, 0))
 
-    def lose(self, topic_id: int, count: int) -> None:
-        """Count messages of a topic that the middleware lost."""
-        self._intake.miss('lost', topic_id, count)
+    def miss(self, kind: str, topic_id: int, count: int) -> None:
+        """Count messages of a topic that never came here; `kind` is one of MISSES."""
+        self._intake.miss(kind, topic_id, count)
 
     def start_episode(self, note: str = '') -> tuple[bool, str]:
         """Open a bag; return whether it will be opened, and the reason why not."""
@@ -211,7 +198,7 @@ class EpisodeRecorder:
             self._attempt(partial(self._close, 'abandoned'))
             stream.drop_after(None)     # whatever became of the one before
         if self._open is None:
-            self._begin(log_time, by_operator=False)
+            self._begin(log_time, step.episode)
         if self._open is None:
             return False
         if not self._open.steps and stream.before and stream.before.leads_to(step):
@@ -232,11 +219,12 @@ class EpisodeRecorder:
                 self._close('incomplete')
             if self._open is None:
                 newest = max((log_time for _, log_time, _ in self._last.values()), default=0)
-                self._begin(newest, by_operator=True, note=note)
+                self._begin(newest, note=note)
         finally:
             self._starting = False
 
-    def _begin(self, log_time: int, by_operator: bool, note: str = '') -> None:
+    def _begin(self, log_time: int, number: int | None = None, note: str = '') -> None:
+        """Open a bag for that episode of the policy server; None: an operator wants one."""
         self._watch()
         if self._disk.full:
             return
@@ -244,13 +232,13 @@ class EpisodeRecorder:
         self._open = OpenEpisode(
             self._session.root / name, self._topics,
             {**self._custom_data, 'episode': name, 'note': note, 'outcome': 'incomplete',
-             'started': str(time.time_ns())}, by_operator, time.monotonic())
+             'started': str(time.time_ns())}, number is None, time.monotonic())
         self._missed_before = self._intake.missed()
         for topic_id, (data, seen, sent) in self._last.items():
             # `seen` is later where simulated time began again in between.
             self._open.write(topic_id, data, min(max(seen, log_time - PREROLL, 0), log_time), sent)
             self._written += 1
-        self._emit('start', {'episode': name})
+        self._emit('start', {'episode': name, **_found_at(self._open.folder, number)})
 
     def _end(self, verdict: str) -> None:
         episode = self._open
@@ -316,15 +304,17 @@ class EpisodeRecorder:
         if transitions:
             custom_data['sequence'] = str(self._session.sequence + 1)
         custom_data = episode.close(**custom_data)
-        self._open = None
+        self._open, folder = None, episode.folder
         self._flushed, self._write_error = self._written, ''
         if episode.discarded:
             self._stream.drop_after(episode.steps[-1] if episode.steps else None)
-            self._session.discard(episode.folder)
+            folder = self._session.discard(folder)
         self._episodes += 1
+        number = episode.steps[0].episode if episode.steps else None
         self._emit('saved', {'episode': episode.name, 'outcome': outcome,
                              'steps': str(len(episode.steps)),
-                             'transitions': str(len(transitions or ()))})
+                             'transitions': str(len(transitions or ())),
+                             **_found_at(folder, number)})
         if transitions:
             self._session.sequence += 1
             self._session.published += 1
@@ -348,3 +338,9 @@ class EpisodeRecorder:
         except Exception:  # noqa: B902, a failing listener must not cost the recording
             self._callback_errors += 1
             logging.getLogger(__name__).exception('a callback of the recorder failed')
+
+
+def _found_at(folder: Path, number: int | None) -> dict[str, str]:
+    """Return which episode of the policy server a bag is, if any, and where it is."""
+    server = {} if number is None else {'server_episode': str(number)}
+    return {**server, 'bag': str(folder.absolute())}

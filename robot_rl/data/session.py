@@ -57,13 +57,14 @@ class Session:
         self._last_name += 1
         return f'episode_{self._last_name:06d}'
 
-    def discard(self, folder: Path) -> None:
-        """Move a closed bag, and the original of a recovered one, out of the way."""
+    def discard(self, folder: Path) -> Path:
+        """Move a closed bag, and the original of a recovered one, away; return where it is."""
         (self.root / DISCARDED).mkdir(exist_ok=True)
         for name in {folder.name, folder.name.removesuffix(RECOVERED)}:
             if (self.root / name).exists():
                 os.rename(self.root / name, self.root / DISCARDED / name)
         sync_folder(self.root)
+        return self.root / DISCARDED / folder.name
 
     def mend(self, folder: Path, reason: str) -> EpisodeRecord | None:
         """Complete a copy of a bag that was cut short; return what it teaches, if anything."""

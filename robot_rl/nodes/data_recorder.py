@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 import sys
 import time
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from robot_rl.data.bag import find_bags, read_info
+from robot_rl.data.early import Early
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.intake import MISSES
 from robot_rl.data.recorder import EpisodeRecord, EpisodeRecorder, RecorderSettings, Topic
@@ -18,9 +19,10 @@ from robot_rl.errors import UserError
 from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, node_contract, parameter, Parameters
+from robot_rl.ros.params import node_contract, Parameters
 from robot_rl.ros.qos import EVENTS, STEPS, STREAM
 from robot_rl.ros.recorded import RecordedTopic
+from robot_rl.ros.settings.data_recorder import Settings
 from robot_rl.vitals.company import Company
 from robot_rl.vitals.limits import Part
 from robot_rl.vitals.recording import RecordingVitals
@@ -31,32 +33,8 @@ from std_srvs.srv import SetBool, Trigger
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'abandoned',
            'qos_mismatch', 'other_contract')
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of data_recorder."""
-
-    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    bag_root: str = parameter('bags', 'Folder of the bags, one per episode; one per session')
-    flush_period: float = parameter(0.5, 'Longest time a message waits in memory, s',
-                                    low=0.01, high=60.0)
-    fsync_period: float = parameter(5.0, 'Longest time it waits for the disk, s',
-                                    low=0.1, high=600.0)
-    queue_bytes: int = parameter(256 << 20, 'Bytes waiting to be written before messages drop',
-                                 low=1 << 16, high=(1 << 31) - 1)
-    min_free_bytes: int = parameter(200_000_000, 'Free disk below which no episode starts, bytes',
-                                    low=0, high=(1 << 31) - 1)
-    warn_rate: float = limit(0.9, 'Rate of an observed topic below which diagnostics warn, as '
-                             'share of what the contract needs')
-    error_rate: float = limit(0.5, 'The same for an error')
-    warn_gap: float = limit(1.0, 'Longest silence of an observed topic in a minute above which '
-                            'they warn, as share of its max_age')
-    warn_queue: float = limit(0.25, 'Share of queue_bytes in use above which they warn')
-    error_queue: float = limit(0.75, 'The same for an error')
-    warn_hours: float = limit(2.0, 'Hours until the disk has only min_free_bytes left, at the '
-                              'present rate, below which they warn')
-    error_hours: float = limit(0.25, 'The same for an error')
+NO_CLOCK = 'no time yet: use_sim_time is true, and nothing has come on /clock'
+LOOK_PERIOD = 0.1       # s of wall time between looks whether simulated time has begun
 
 
 class DataRecorder(Node):
@@ -91,9 +69,14 @@ class DataRecorder(Node):
         self._action = self.resolve_topic_name(action.topic)
         self._steps = self.resolve_topic_name('steps')
         self._topics = [RecordedTopic(
-            self, name, kind, qos, partial(self._on_message, index), partial(recorder.lose, index),
-            self._on_mismatch, strict=qos is STEPS)     # a stranger's cost none of ours
+            self, name, kind, qos, partial(self._on_message, index),
+            partial(recorder.miss, 'lost', index), self._on_mismatch,
+            strict=qos is STEPS)        # a stranger's cost none of ours
             for index, (name, kind, qos) in enumerate(topics.values())]
+        self._timeless = self._sim_time     # until the clock has come
+        self._early = Early(list(topics).index(self._steps))
+        self._first_time = self.create_timer(LOOK_PERIOD, self._look,
+                                             clock=Clock(clock_type=ClockType.STEADY_TIME))
         observed = {self.resolve_topic_name(entry.topic) for entry in seen}
         self._observed = [topic for topic in self._topics if topic.name in observed]
         needs = {self.resolve_topic_name(entry.topic): (
@@ -101,7 +84,7 @@ class DataRecorder(Node):
         self._vitals = RecordingVitals([Needed(name, *needs.get(name, ())) for name in topics],
                                        self._sim_time)
         for service, kind, call in (
-                ('~/start_episode', Trigger, lambda request: recorder.start_episode()),
+                ('~/start_episode', Trigger, lambda request: self._start()),
                 ('~/end_episode', SetBool, lambda request: recorder.end_episode(request.data)),
                 ('~/discard_episode', Trigger, lambda request: recorder.discard_episode()),
                 ('~/republish', Trigger, lambda request: recorder.republish())):
@@ -131,13 +114,32 @@ class DataRecorder(Node):
         """Queue a message with when it arrived and when it was sent."""
         received = (self.get_clock().now().nanoseconds if self._sim_time
                     else info['received_timestamp'])
-        self._recorder.put(index, data, received, info['source_timestamp'])
         self._vitals.heard(index, len(data), received)
+        if self._in_time(received):
+            self._recorder.put(index, data, received, info['source_timestamp'])
+        elif not self._early.hold(index, data, info['source_timestamp']):
+            self._recorder.miss('dropped', index, 1)
         name = self._topics[index].name
         if name == self._steps:
             self._company = None        # one is enough: a stop is commanded without
         elif self._company and name == self._action:
             self._company.come(time.monotonic())
+
+    def _in_time(self, now: int) -> bool:
+        """Tell whether time has begun; where it just did, date with it what came before."""
+        if self._timeless and now:
+            self._timeless = False
+            for index, data, sent in self._early.release():
+                self._recorder.put(index, data, now, sent)
+        return not self._timeless
+
+    def _look(self) -> None:
+        """Let no message wait for the next one, once time has begun."""
+        if self._in_time(self.get_clock().now().nanoseconds):
+            self.destroy_timer(self._first_time)
+
+    def _start(self) -> tuple[bool, str]:
+        return (False, NO_CLOCK) if self._timeless else self._recorder.start_episode()
 
     def _on_mismatch(self, topic: str, policy: str) -> None:
         self._on_event('qos_mismatch', {'topic': topic, 'policy': policy})
@@ -156,11 +158,14 @@ class DataRecorder(Node):
         mismatches = {topic.name: topic.mismatches for topic in self._topics if topic.mismatches}
         values = {**stats, 'last_flush_age': f'{stats["last_flush_age"]:.2f} s',
                   'silent': ', '.join(silent), 'qos_mismatches': sum(mismatches.values()),
+                  'before_clock': self._early.came,
                   **{kind: sum(counts.values()) for kind, counts in misses.items()},
                   **{f'{kind} {topic}': count for kind, counts in misses.items()
                      for topic, count in counts.items()}}
         if problem := _problem(stats):
             return Health(problem, values, ERROR)
+        if self._timeless:
+            return Health(NO_CLOCK, values, WARN)
         alone = self._company and self._company.alone(time.monotonic())
         if alone and not stats['bag']:
             return Health(f'commands come, but no step records on {self._steps}: nothing is '
@@ -196,7 +201,7 @@ def _answer(response, success: bool, message: str):
 
 def main() -> int:
     """Entry point."""
-    return run(DataRecorder)
+    return run(DataRecorder, Settings)
 
 
 if __name__ == '__main__':

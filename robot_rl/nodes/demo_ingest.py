@@ -7,77 +7,22 @@ a process beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 import sys
 import threading
 
 from rclpy.node import Node
-from robot_rl.data.ingest import Ingest, IngestSettings, OUTCOMES
+from robot_rl.data.ingest import Ingest
 from robot_rl.data.ingest_report import IngestReport
-from robot_rl.fit_run import FitSettings
-from robot_rl.learning.posterior import FitConfig, SPREADS
-from robot_rl.ros.demonstrator_fit import DemonstratorFit, FitOrder
+from robot_rl.ros.demonstrator_fit import DemonstratorFit
 from robot_rl.ros.health import EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, node_contract, parameter, Parameters
+from robot_rl.ros.params import node_contract, Parameters
+from robot_rl.ros.settings.demo_ingest import Settings
 from robot_rl.ros.training import TrainingService
 from robot_rl.vitals.limits import at_most, Part
 from std_srvs.srv import Trigger
-
-FIT = FitConfig()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of demo_ingest."""
-
-    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    bags: tuple = parameter(('',), 'Recordings, or folders that hold recordings', live=True)
-    outcomes: str = parameter('all', 'Episodes to take', choices=OUTCOMES, live=True)
-    episode_gap: float = parameter(0.0, 's of silence that begin a new episode; 0: never',
-                                   low=0.0, high=3600.0, live=True)
-    min_steps: int = parameter(5, 'Shorter episodes are dropped', low=1, high=100000, live=True)
-    report_dir: str = parameter('', 'Folder for table, JSON and plot of a scan; empty: none',
-                                live=True)
-    fit_dir: str = parameter('demonstrators', 'Folder of the fits, one folder each', live=True)
-    chunk: int = parameter(FIT.chunk, 'Actions that are planned together, k', low=1, high=64,
-                           live=True)
-    replan: int = parameter(FIT.replan, 'Of them, executed before the next plan', low=1, high=64,
-                            live=True)
-    members: int = parameter(FIT.members, 'Of the ensemble that measures what the data leaves '
-                             'open, K', low=2, high=100, live=True)
-    alpha: float = parameter(FIT.alpha, 'Share of that in the policy; 0: behavioural cloning; '
-                             '-1: as much as covers held-out actions', low=-1.0, high=10.0,
-                             live=True)
-    spread: str = parameter(FIT.spread, 'What alpha scales',
-                            choices=SPREADS, live=True)
-    folds: int = parameter(FIT.folds, 'Of the trajectories, at most; each is held out once',
-                           low=2, high=20, live=True)
-    fit_updates: int = parameter(FIT.updates, 'Updates of the policy; 0: as the data asks for',
-                                 low=0, live=True)
-    fit_seed: int = parameter(FIT.seed, 'Seed of a fit', low=0, live=True)
-    fit_threads: int = parameter(FitSettings().threads, 'Processor threads of a fit', low=1,
-                                 high=256, live=True)
-    warn_dropped: float = limit(0.5, 'Share of the episodes of a scan that were not taken above '
-                                'which diagnostics warn')
-    warn_stalled: float = limit(600.0, 'Time without progress of a fit above which they warn, s')
-
-    def order(self) -> FitOrder:
-        """Return what to fit, and from what."""
-        fit = replace(FIT, chunk=self.chunk, replan=self.replan, members=self.members,
-                      alpha=self.alpha, spread=self.spread, folds=self.folds,
-                      updates=self.fit_updates, seed=self.fit_seed)
-        return FitOrder(Path(self.fit_dir), self.roots(),
-                        FitSettings(self.ingest(), fit, self.fit_threads))
-
-    def ingest(self) -> IngestSettings:
-        """Return what counts as an episode."""
-        return IngestSettings(self.outcomes, self.episode_gap, self.min_steps)
-
-    def roots(self) -> tuple[Path, ...]:
-        """Return where the recordings are."""
-        return tuple(Path(text) for text in self.bags if text)
 
 
 @dataclass
@@ -188,7 +133,7 @@ class DemoIngest(Node):
 
 def main() -> int:
     """Entry point."""
-    return run(DemoIngest)
+    return run(DemoIngest, Settings)
 
 
 if __name__ == '__main__':

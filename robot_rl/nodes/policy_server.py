@@ -24,10 +24,10 @@ from robot_rl.ros.main import run
 from robot_rl.ros.output import Output
 from robot_rl.ros.params import node_contract, Parameters
 from robot_rl.ros.phase import Phase
-from robot_rl.ros.policy_settings import Settings
 from robot_rl.ros.qos import LATCHED, SENSOR
 from robot_rl.ros.requests import Requests
 from robot_rl.ros.reset import Reset
+from robot_rl.ros.settings.policy_server import Settings
 from robot_rl.safety.gate import E_STOP, PRESSED, SWITCHES
 from robot_rl.safety.lateness import Lateness
 from robot_rl.vitals.limits import Part
@@ -64,7 +64,8 @@ class PolicyServer(ManagedNode):
         self._episodes = 0
         self._events = EventPublisher(self)
         self._kept = self.create_publisher(UInt8MultiArray, '~/kept', LATCHED)
-        self.health = HealthReporter(self, self._describe, self.contract.task, self._parts)
+        self.health = HealthReporter(self, self._describe, self.contract.task, self._parts,
+                                     self.contract.action.topic)
         if self.settings.autostart:
             self.autostart()
 
@@ -320,8 +321,7 @@ class PolicyServer(ManagedNode):
                   'policy_swaps': self._policies.swaps, 'contract': self.contract.hash,
                   'stop_reason': self._agenda.stopped}
         values |= self._agenda.figures(self.settings) | self._runners.counts.values()
-        if self._output:
-            values |= {f'last_{key}': value for key, value in self._output.last_end.items()}
+        values |= self._output.figures() if self._output else {}
         refused = self._assembler.refused | (self.guard.refused if self.guard else {})
         values |= {f'refused_{name}': why for name, why in refused.items()}
         if self._agenda.stopped:
@@ -343,7 +343,7 @@ class PolicyServer(ManagedNode):
 
 def main() -> int:
     """Entry point."""
-    return run(PolicyServer)
+    return run(PolicyServer, Settings)
 
 
 if __name__ == '__main__':

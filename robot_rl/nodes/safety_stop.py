@@ -5,7 +5,6 @@ It shares nothing with policy_server but topics: killed, hung or cut off, the se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import os
 import sys
 import time
@@ -17,8 +16,9 @@ from robot_rl.fields import BadMessage
 from robot_rl.ros.codecs import action_message, action_values, interface_class
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
 from robot_rl.ros.main import run
-from robot_rl.ros.params import limit, node_contract, parameter, Parameters
+from robot_rl.ros.params import node_contract, Parameters
 from robot_rl.ros.qos import COMMAND, LATCHED
+from robot_rl.ros.settings.safety_stop import Settings
 from robot_rl.safety.gate import Gate
 from robot_rl.safety.watch import Watch
 from robot_rl.vitals.company import Company
@@ -28,19 +28,6 @@ from std_msgs.msg import Bool, UInt64
 from std_srvs.srv import Trigger
 
 LOOKS = 4       # in a timeout of silence, the last one at its end
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of safety_stop."""
-
-    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    timeout: float = parameter(
-        0.1, 'Silence of the heartbeat in wall time that stops the robot, s', low=0.02, high=60.0)
-    repeat: float = parameter(0.0, 'Stop actions per second of silence; 0: at the control rate',
-                              low=0.0, high=1000.0)
-    warn_gap: float = limit(0.8, 'Longest silence of the heartbeat in a minute above which '
-                            'diagnostics warn, as share of timeout')
 
 
 class SafetyStop(Node):
@@ -178,7 +165,7 @@ def main() -> int:
     it wrote to the same one: the server that hangs would hold up its own stop.
     """
     os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
-    return run(SafetyStop)
+    return run(SafetyStop, Settings)
 
 
 if __name__ == '__main__':

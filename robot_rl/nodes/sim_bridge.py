@@ -5,7 +5,6 @@ It also has exploration policies trained in the simulator, by a process beside i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 import sys
 import time
@@ -16,16 +15,15 @@ from rclpy.node import Node
 from rclpy.time import Time
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
-from robot_rl.learning.policy import MAX_EXPLORERS
 from robot_rl.ros.codecs import action_values, fill, interface_class
 from robot_rl.ros.explorer_training import ExplorerTraining
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter
 from robot_rl.ros.main import run
 from robot_rl.ros.markers import clear_markers, geom_markers
-from robot_rl.ros.params import limit, node_contract, parameter, Parameters
+from robot_rl.ros.params import node_contract, Parameters
 from robot_rl.ros.qos import COMMAND, DRIVER, LATCHED
+from robot_rl.ros.settings.sim_bridge import Settings
 from robot_rl.ros.training import TrainingService
-from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import load_gap
 from robot_rl.sim.twin import Diverged, Twin, WORLD_FRAME
 from robot_rl.vitals.limits import at_least, Part
@@ -37,55 +35,11 @@ from visualization_msgs.msg import MarkerArray
 MARKER_PERIOD = 0.1     # s of wall time between scene messages
 REPEAT_PERIOD = 0.5     # s without an action after which lockstep sends its step again
 FALL, SPAN = 10, 10**18     # s that time begins earlier each second; ns, all that a stamp may be
-TRAIN = TrainSettings()
 
 try:
     from tf2_msgs.msg import TFMessage
 except ImportError:     # no wheel has tf2_msgs; a distro does
     TFMessage = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of sim_bridge."""
-
-    contract: str = parameter('', 'Contract file, or the name of a shipped contract')
-    twin: bool = parameter(True, 'Play the robot; false: beside a real one, only train for it')
-    seed: int = parameter(0, 'Seed of start states and sensor noise', low=0)
-    lockstep: bool = parameter(False, 'Step when an action arrives, as fast as the graph goes')
-    pace: float = parameter(1.0, 'Real-time factor where lockstep is off', low=0.01, high=100.0)
-    gap: str = parameter('none', 'Dynamics gap: a shipped name, or YAML such as {friction: 0.4}')
-    command_timeout: float = parameter(
-        0.5, 'Simulated silence of the action topic after which joints are sent zeros, s',
-        low=0.05, high=60.0)
-    explorers_dir: str = parameter('explorers', 'Folder of the training runs, one folder each')
-    explorers: int = parameter(TRAIN.explorers, 'Exploration policies in the set, n', low=1,
-                               high=MAX_EXPLORERS)
-    sim_steps: int = parameter(TRAIN.steps, 'Control steps to train for, over all worlds', low=0)
-    sim_updates: int = parameter(TRAIN.updates, 'Critic updates over a training', low=0)
-    alpha: float = parameter(TRAIN.diversity.alpha, 'Weight of the diversity bonus', low=0.0)
-    gate: float = parameter(
-        TRAIN.diversity.gate, 'Share of what was learned that an episode may fall short of and '
-        'still earn the bonus', low=0.0)
-    worlds: int = parameter(TRAIN.worlds, 'Simulated worlds that are stepped together', low=1,
-                            high=4096)
-    train_gaps: tuple = parameter(('none',), 'Gaps to randomise over in training; as gap')
-    train_seed: int = parameter(TRAIN.seed, 'Seed of a training', low=0)
-    train_workers: int = parameter(TRAIN.threads, 'Processor threads of its physics', low=1,
-                                   high=256)
-    warn_pace: float = limit(0.9, 'Simulated seconds per second below which diagnostics warn, as '
-                             'share of pace; not in lockstep')
-    error_pace: float = limit(0.5, 'The same for an error')
-    warn_stalled: float = limit(600.0, 'Time without progress of a training above which they '
-                                'warn, s')
-
-    def training(self) -> TrainSettings:
-        """Return what to train; raise InvalidFile for a gap that is none."""
-        return TrainSettings(
-            steps=self.sim_steps, updates=self.sim_updates, explorers=self.explorers,
-            worlds=self.worlds, threads=self.train_workers, seed=self.train_seed,
-            gaps=tuple(load_gap(text) for text in self.train_gaps),
-            diversity=replace(TRAIN.diversity, alpha=self.alpha, gate=self.gate))
 
 
 class SimBridge(Node):
@@ -267,7 +221,7 @@ def _transforms(frames, stamp: Time):
 
 def main() -> int:
     """Entry point."""
-    return run(SimBridge)
+    return run(SimBridge, Settings)
 
 
 if __name__ == '__main__':

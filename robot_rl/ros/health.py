@@ -7,15 +7,16 @@ figures against their limits; what is beyond one is told in the first one's valu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import socket
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from robot_rl.ros.codecs import status_entry, status_message
+from robot_rl.ros.neighbours import Neighbours
 from robot_rl.ros.qos import EVENTS, LATCHED, STREAM
-from robot_rl.vitals.limits import Part, short, worst
+from robot_rl.vitals.limits import Finding, Part, short, worst
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 LEVELS = (OK, WARN, ERROR)      # by the level of a finding
@@ -34,23 +35,33 @@ class HealthReporter:
     """Asks the node how it is and publishes the answer; wall time, so a stopped clock shows.
 
     `task` is the contract's: with the host's name it is the hardware that the node works for.
-    `parts` is asked for the figures that have limits.
+    `parts` is asked for the figures that have limits. A node that others must not call themselves,
+    or command beside (`command_topic`), is told of first.
     """
 
     def __init__(self, node: Node, ask: Callable[[], Health], task: str,
-                 parts: Callable[[], Iterable[Part]], period: float = 1.0):
+                 parts: Callable[[], Iterable[Part]], command_topic: str = '',
+                 period: float = 1.0):
         self._node = node
         self._ask, self._parts = ask, parts
         self._name = node.get_fully_qualified_name().lstrip('/')    # two robots are told apart
         self._hardware = f'{task}@{socket.gethostname()}'
         self._status = node.create_publisher(DiagnosticArray, '~/status', LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', STREAM)
-        self._timer = node.create_timer(period, self.publish,
+        self._neighbours, self._trouble = Neighbours(node, command_topic), Finding()
+        self._timer = node.create_timer(period, self._look,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _look(self) -> None:
+        self._trouble = self._neighbours.look()
+        self.publish()
 
     def publish(self) -> None:
         """Publish now; also called at every change that a user waits for."""
-        health = self._ask()
+        health, trouble = self._ask(), self._trouble
+        if trouble.reason:
+            health = replace(health, text=f'{trouble.reason}; {health.text}',
+                             level=max(health.level, LEVELS[trouble.level]))
         found = [(part, worst(part.findings)) for part in self._parts()]
         values = {**health.values, 'limits': '; '.join(
             f'{part.name}: {finding.reason}' for part, finding in found if finding.level)}

@@ -16,17 +16,23 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.ros.help import asked_for_help, help_text
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OUT_OF_ORDER = 'Failed to trigger lifecycle state machine transition'
 
 
-def run(make_node: Callable[[], Node]) -> int:
+def run(make_node: Callable[[], Node], settings: type) -> int:
     """Spin the node until SIGINT or SIGTERM, then `close` it; return the exit code.
+
+    settings    its parameters, for --help
 
     The context outlives the signal, so that `close` can still publish: the safe action, the last
     episode, the last status.
     """
+    if asked_for_help():
+        print(help_text(settings))
+        return 0
     try:
         _init()
         executor = SingleThreadedExecutor()

@@ -28,7 +28,11 @@ class Output:
         self._steps = node.make('publisher', Float64MultiArray, '~/steps', STEPS)
         self.scene = Scene(node, contract, ask)
         self._intervening = False       # a person acted in the last tick
-        self.last_end: dict = {}        # how the last episode ended
+        self._last_end: dict = {}       # how the last episode ended
+
+    def figures(self) -> dict:
+        """Return how the last episode ended, for the status."""
+        return {f'last_{key}': value for key, value in self._last_end.items()}
 
     def send(self, tick: Tick, rollout: Rollout, now: int) -> None:
         """Publish what a tick decided at `now` ns."""
@@ -43,7 +47,7 @@ class Output:
         self.scene.saw(tick, rollout.policy)
         if not tick.ended:
             return
-        self.last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
-                         'success': step.success, 'mode': step.mode.name.lower(),
-                         'policy_version': step.policy_version}
-        self._event('end', **self.last_end)
+        self._last_end = {'episode': step.episode, 'reason': tick.ended, 'steps': step.index,
+                          'success': step.success, 'mode': step.mode.name.lower(),
+                          'policy_version': step.policy_version}
+        self._event('end', **self._last_end)

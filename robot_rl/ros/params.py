@@ -1,17 +1,18 @@
 """Node parameters as a frozen dataclass: declared from it, checked against it, read as it.
 
     @dataclass(frozen=True)
-    class Settings:
+    class Settings:                 # robot_rl/ros/settings/ has one for each node
         seed: int = parameter(0, 'Seed of all random draws', low=0)
 
 Ranges are checked by rclpy, choices by the on-set callback; `on_change` runs after a set that
-passed. A parameter that only matters at start is read-only.
+passed. A parameter that only matters at start is read-only. One that is given at start and not
+declared is refused where it looks misspelt, else it is named in a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, field, fields, replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, fields, replace
 
 from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
                                 SetParametersResult)
@@ -22,21 +23,13 @@ from rclpy.parameter import Parameter
 
 from robot_rl.contract import Contract, load_contract
 from robot_rl.errors import UserError
+from robot_rl.ros.settings import every_parameter
+from robot_rl.schema import suggestion
 
 LARGEST_INTEGER = 2 ** 31 - 1
+OF_ROS = 'qos_overrides.'       # and what rclpy declares itself
 NO_CONTRACT = ('contract: expected a YAML file or the name of a shipped contract, found nothing; '
                'start it with --ros-args -p contract:=my_robot.yaml')
-
-
-def parameter(default, description: str, *, low=None, high=None, choices=(), live=False):
-    """Return a dataclass field that is a node parameter; `live` may change while running."""
-    return field(default=default, metadata={'description': description, 'low': low, 'high': high,
-                                            'choices': tuple(choices), 'live': live})
-
-
-def limit(default: float, description: str):
-    """Return a parameter that is a limit of the node's diagnostics (vitals/limits.py)."""
-    return parameter(default, f'{description}; 0: never', low=0.0, live=True)
 
 
 def node_contract(node: Node, name_or_path: str) -> Contract:
@@ -66,6 +59,7 @@ class Parameters:
             if reason:
                 raise UserError(f'{node.get_name()}: parameter {reason}')
         self.settings = kind(**{name: _plain(value) for name, value in values.items()})
+        _refuse_unknown(node, self._fields)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
 
@@ -90,6 +84,26 @@ class Parameters:
             self.settings = replace(self.settings, **known)
             if self._on_change:
                 self._on_change()
+
+
+def _refuse_unknown(node: Node, known: Collection[str]) -> None:
+    """Raise UserError for a given parameter whose name is near a known one; warn of the others.
+
+    A section `/**` of a file may hold parameters of other nodes: exact names of ours are none of
+    this one's.
+    """
+    given = node._parameter_overrides       # rclpy has no public name for it
+    unknown = [name for name in given
+               if not node.has_parameter(name) and not name.startswith(OF_ROS)]
+    for name in unknown:
+        meant = suggestion(name, known)
+        if meant and name not in every_parameter():
+            raise UserError(
+                f'{node.get_name()}: parameter: expected one of its own, as --help lists them, '
+                f'found {name!r}; {meant} One of another node goes below that name')
+    if unknown:
+        node.get_logger().warning(
+            f'ignored, as no parameters of this node: {", ".join(sorted(unknown))}')
 
 
 def _plain(value):

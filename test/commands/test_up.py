@@ -86,12 +86,13 @@ def test_it_ends_when_no_node_is_left(started, tmp_path, capsys):
     assert 'policy_server has ended\n' in printed and printed.endswith('no node is left\n')
 
 
-@pytest.mark.parametrize('kind', ['sim', 'robot'])
+@pytest.mark.parametrize('kind', bringup.KINDS)
 def test_the_nodes_are_those_of_the_launch_file(started, tmp_path, kind):
     specs = started(**dict.fromkeys(bringup.KINDS[kind], 'exit(0)'))
     parameters = tmp_path / 'mine.yaml'
     parameters.write_text('')
-    assert main(['up', 'reach', *(['--sim'] if kind == 'sim' else []), '--namespace', 'cell',
+    asked = [] if kind == 'robot' else [f'--{kind}']
+    assert main(['up', 'reach', *asked, '--namespace', 'cell',
                  '--params-file', str(parameters), '--run-dir', str(tmp_path)]) == 0
     assert tuple(specs) == bringup.graph(
         kind, contract='reach', params_file=str(parameters), namespace='cell',

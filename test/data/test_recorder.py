@@ -95,6 +95,24 @@ def test_the_outcome_is_that_of_the_last_step(start, status, success, outcome):
     assert recording.next_episode().outcome == outcome
 
 
+def test_the_events_name_the_bag_and_the_policy_servers_episode(start):
+    recording = start()
+    recording.send(episode_steps(2, episode=8))
+    bag = {'server_episode': '8', 'bag': str(recording.root.absolute() / 'episode_000001')}
+    assert recording.wait_event('start') == {'episode': 'episode_000001', **bag}
+    saved = recording.wait_event('saved')
+    assert {key: saved[key] for key in bag} == bag
+
+
+def test_the_event_of_a_discarded_episode_names_where_its_bag_went(start):
+    recording = start()
+    assert recording.recorder.start_episode()[0]
+    assert recording.recorder.discard_episode()[0]
+    where = Path(recording.wait_event('saved')['bag'])
+    assert where.is_dir() and where.parent.name == 'discarded'
+    assert 'server_episode' not in recording.wait_event('saved')
+
+
 def test_an_episode_without_transitions_is_kept_and_not_published(start):
     recording = start()
     recording.send([make_step(0, Status.ABORTED)])
@@ -434,13 +452,13 @@ def test_beyond_the_bound_messages_are_dropped_and_counted_by_topic(contract, tm
 def test_messages_that_were_dropped_or_lost_are_told_and_stand_in_the_bag_of_their_episode(start):
     recording = start(queue_bytes=10000)
     for number in range(2):
-        recording.recorder.lose(JOINTS, 3 - number)
+        recording.recorder.miss('lost', JOINTS, 3 - number)
         steps = episode_steps(4, episode=number)
         recording.send(steps[:2])
         wait_until(lambda: recording.recorder.stats()['bag'] == f'episode_00000{number + 1}')
         for _ in range(number + 1):
             assert not recording.recorder.put(EVENTS, b'x' * 10000, 1, 1)
-        recording.recorder.lose(JOINTS, 5 + number)
+        recording.recorder.miss('lost', JOINTS, 5 + number)
         recording.send(steps[2:])
         found = custom(recording.root / recording.next_episode().name)
         assert (found['dropped'], found['lost']) == (str(number + 1), str(5 + number))

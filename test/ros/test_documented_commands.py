@@ -29,6 +29,8 @@ from robot_rl.bringup import KINDS
 from robot_rl.cli import main
 from robot_rl.contract import load_contract
 from robot_rl.learning.checkpoint import save_checkpoint
+from robot_rl.ros.help import help_text
+from robot_rl.ros.settings import settings_of
 from test_node_tables import rows
 import yaml
 
@@ -230,6 +232,8 @@ def _ros2(command: Command) -> None:
         _launch(command.words[2:])
     elif command.words[1:4] == ('run', NAME, NAME):
         _robot_rl(Command(command.words[3:], command.shown))
+    elif command.words[1:3] == ('run', NAME) and command.words[4:] == ('--help',):
+        assert command.words[3] in help_text(settings_of(command.words[3]))
     elif len(command.words) > 3 and '...' not in command.words:
         check = {('service', 'call'): _service, ('param', 'set'): _param,
                  ('topic', 'echo'): _topic}
@@ -273,7 +277,7 @@ def _param(words: tuple[str, ...]) -> None:
     node, name, text = words
     item, value = settings(node.removeprefix('/'))[name], yaml.safe_load(text)
     data = item.metadata
-    assert type(value) is type(item.default)
+    assert type(value) is (list if isinstance(item.default, tuple) else type(item.default))
     assert data['live'], f'{name} cannot be set while the node runs'
     assert not data['choices'] or value in data['choices']
     assert data['low'] is None or value >= data['low']

@@ -77,6 +77,16 @@ def test_a_parameter_file_that_is_not_yaml_ends_a_node_with_2_and_one_line(refus
     assert (code, str(path) in one_line(output)) == (2, True)
 
 
+@pytest.mark.parametrize('section', ['/**', 'policy_server', '/**/policy_server'])
+def test_a_misspelt_parameter_of_a_file_ends_a_node_with_2_and_one_line(
+        refuse, tmp_path, section):
+    path = tmp_path / 'params.yaml'
+    path.write_text(f'{section}:\n  ros__parameters:\n    reset_timout: 3.0\n')
+    code, output = refuse(ONE_NODE, '--params-file', str(path))
+    assert (code, "found 'reset_timout'; did you mean reset_timeout?" in one_line(output)) == (
+        2, True)
+
+
 def test_a_simulator_without_a_simulation_section_says_so(refuse, make_contract):
     text = load_contract('reach').text
     contract = make_contract(**{text[text.index('simulation:'):]: ''})

@@ -89,6 +89,23 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(begin):
         begin('policy_server', mode='fly')
 
 
+def test_a_misspelt_parameter_is_refused_at_start_with_the_one_that_is_near(begin):
+    with pytest.raises(UserError) as refused:
+        begin('safety_stop', timout=0.1)
+    assert str(refused.value) == (
+        'safety_stop: parameter: expected one of its own, as --help lists them, found '
+        "'timout'; did you mean timeout? One of another node goes below that name")
+
+
+def test_parameters_of_other_nodes_are_told_once_and_those_of_ros_never(capfd, begin):
+    begin('safety_stop', warn_rate=0.5, robot_description='x', **{
+        'use_sim_time': False, 'start_type_description_service': False,
+        'qos_overrides./heartbeat.subscription.depth': 3})
+    said = [line for line in capfd.readouterr().err.splitlines() if '[WARN]' in line]
+    assert len(said) == 1 and said[0].endswith(
+        'ignored, as no parameters of this node: robot_description, warn_rate')
+
+
 @ANY_NODE
 def test_a_read_only_parameter_is_refused_while_running(begin, name):
     fixed = {key: item for key, item in settings(name).items() if not item.metadata['live']}

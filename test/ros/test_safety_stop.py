@@ -251,7 +251,7 @@ import sys
 import rclpy
 from robot_rl.nodes import safety_stop
 
-def shares(make_node=None):
+def shares(*_):
     rclpy.init()
     node = rclpy.create_node('any')     # held while we look
     return bool(node) and '/dev/shm/fastdds' in open('/proc/self/maps').read()

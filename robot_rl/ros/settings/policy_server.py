@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from robot_rl.casting import MODES
 from robot_rl.learning.diffusion_policy import MAX_CHUNK
-from robot_rl.ros.params import limit, parameter
+from robot_rl.ros.settings import limit, parameter
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters of policy_server."""
+    """Runs the policy on the robot: observations in, actions out, a step record per tick."""
 
     contract: str = parameter('', 'Contract file, or the name of a shipped contract')
     mode: str = parameter('learn', 'Who acts in the next episodes', live=True, choices=MODES)
