@@ -7,6 +7,7 @@ It knows no ROS and no clock. One thread owns it: `add` episodes, `train` what i
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from robot_rl.contract import Contract
 from robot_rl.data.transitions import interventions, Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
+from robot_rl.learning.compiled import compiled
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
 from robot_rl.learning.methods import digest_of, FULL, Full, STEER, Steer
@@ -48,6 +50,7 @@ class LearnerConfig:
     start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
     noise_bound: float = 1.5        # steer: largest latent noise, each dimension
     noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
+    compiled: bool = False          # the updates, which takes up to a minute at the first one
 
     @property
     def ratio(self) -> float:
@@ -90,6 +93,7 @@ class Learner:
         self.newest_stamp = 0                   # ns, last step of the newest of the episodes
         self.learned_stamp = 0                  # ns, up to where no update is owed
         self.refused: list[Refused] = []        # checkpoints that `resume` passed over
+        self.not_compiled = ''                  # why not, where it should be
         self._early: list[tuple[str, Transitions]] = []     # before there was a method
         self._imitated: DiffusionPolicy | None = None       # demonstrator of an actor to be fitted
         if config.method == FULL:
@@ -148,11 +152,10 @@ class Learner:
             self._become(data, source)
 
     def _become(self, data: bytes, source: str) -> None:
-        policy, sac = decode_policy(data, self.contract, source), self.sac
-        found = [len(bias) for _, bias in policy.layers[:-1]]
-        if found != [sac.width] * sac.depth:
-            raise UserError(f'{source}: expected {_hidden([sac.width] * sac.depth)}, found '
-                            f'{_hidden(found)}; set width and depth to those of the policy')
+        policy = decode_policy(data, self.contract, source)
+        if policy.size != self.sac.size:
+            raise UserError(f'{source}: expected {self.sac.size}, found {policy.size}; set width '
+                            'and depth to those of the policy')
         actor = np.concatenate([part.ravel() for layer in policy.layers for part in layer])
         self.state = replace(self.state, actor=Slot.of(torch.from_numpy(actor[None])))
         self.normalizer = policy.normalizer
@@ -188,6 +191,8 @@ class Learner:
 
     def _use(self, method: Full | Steer) -> None:
         """Take up a method, and all that came before it."""
+        if self.config.compiled:
+            method.rule = compiled(method.rule, partial(setattr, self, 'not_compiled'))
         self.method = method
         self.sources = {name: Replay(len(self.contract.layout), method.row_size)
                         for name in self.weights}
@@ -342,8 +347,3 @@ class Learner:
         seen = self._observations()
         mean, std = seen.mean(axis=0), np.maximum(seen.std(axis=0), MIN_STD)
         self.normalizer = Normalizer(mean.astype(np.float32), std.astype(np.float32))
-
-
-def _hidden(sizes: list[int]) -> str:
-    width = sizes[0] if len(set(sizes)) == 1 else sizes
-    return f'width {width} and depth {len(sizes)}'

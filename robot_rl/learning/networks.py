@@ -8,7 +8,7 @@ is a (E, P) tensor, evaluated with one batched matrix product per layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 
 import torch
 from torch import Tensor
@@ -73,11 +73,20 @@ class Adam:
 
     def step(self, slot: Slot, gradient: Tensor, count: Tensor) -> Slot:
         """Return the slot after step number `count` (from 1); the one given stays as it is."""
+        if torch.compiler.is_compiling():       # which has no way into the kernel
+            return self._written_out(slot, gradient, count)
         after = Slot(slot.value.clone(), slot.mean.clone(), slot.square.clone())
         adam([after.value], [gradient], [after.mean], [after.square], [], [count - 1.0],
              fused=True, amsgrad=False, maximize=False, weight_decay=0.0, lr=self.learning_rate,
              beta1=self.beta1, beta2=self.beta2, eps=self.epsilon)
         return after
+
+    def _written_out(self, slot: Slot, gradient: Tensor, count: Tensor) -> Slot:
+        mean = slot.mean.lerp(gradient, 1.0 - self.beta1)
+        square = self.beta2 * slot.square + (1.0 - self.beta2) * gradient * gradient
+        first, second = (-torch.expm1(count * log(beta)) for beta in (self.beta1, self.beta2))
+        scale = (square / second).sqrt() + self.epsilon
+        return Slot(slot.value - self.learning_rate / first * mean / scale, mean, square)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,13 @@ class GaussianPolicy(Manifested):
         """Whether it knows more than chance: it was updated, or started from another policy."""
         return self.version > 0 or bool(self.manifest['provenance'].get('started_from'))
 
+    @property
+    def size(self) -> str:
+        """Return its hidden layers in words, as SacConfig does."""
+        widths = [len(bias) for _, bias in self.layers[:-1]]
+        width = widths[0] if len(set(widths)) == 1 else widths
+        return f'width {width} and depth {len(widths)}'
+
     def act(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return an action, sampled with `rng`, or the mode where rng is None."""
         raw = draw(forward(self.layers, self.normalizer(observation)), rng)

@@ -35,6 +35,11 @@ class SacConfig:
     initial_temperature: float = 0.2
     target_entropy: float = -1.0    # per action dimension, nats
 
+    @property
+    def size(self) -> str:
+        """Return the hidden layers in words."""
+        return f'width {self.width} and depth {self.depth}'
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -142,18 +147,27 @@ class Sac:
 
     def update_critic(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
         """Regress all critics on r + gamma (1 - terminated) (min Q' - temperature log pi)."""
+        noise = torch.randn(batch.action.shape, generator=generator)
+        return self.step_critic(state, batch, noise, self.targets(state, generator))
+
+    def targets(self, state, generator) -> Tensor:
+        """Return the critics, (critic_subset, P), whose minimum is the target of an update."""
+        config = self.config
+        if config.critic_subset == config.critics:
+            return state.target
+        chosen = torch.randperm(config.critics, generator=generator)
+        return state.target[chosen[:config.critic_subset]]
+
+    def step_critic(self, state, batch, noise: Tensor, target: Tensor
+                    ) -> tuple[SacState, dict[str, Tensor]]:
+        """As update_critic, with what chance decides given: noise (B, m), and the targets."""
         with torch.no_grad():
-            noise = torch.randn(batch.action.shape, generator=generator)
             action, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
-            goal = self.goal(state, batch, action, log_prob, generator)
+            goal = self.goal(state, batch, action, log_prob, target)
         return self.regress(state, batch, goal)
 
-    def goal(self, state, batch, action, log_prob, generator) -> Tensor:
+    def goal(self, state, batch, action, log_prob, target) -> Tensor:
         """Return what Q should be, (B,), where `action` follows with that log-probability."""
-        config, target = self.config, state.target
-        if config.critic_subset < config.critics:
-            chosen = torch.randperm(config.critics, generator=generator)
-            target = target[chosen[:config.critic_subset]]
         following = self.values(target, batch.next_observation, action).amin(0)
         following = following - state.temperature.value.exp()[0] * log_prob
         return batch.reward + self.discount * (1.0 - batch.terminated) * following
@@ -177,6 +191,10 @@ class Sac:
     def update_actor(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
         """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
         noise = torch.randn((len(batch.observation), self.action_size), generator=generator)
+        return self.step_actor(state, batch, noise)
+
+    def step_actor(self, state, batch, noise: Tensor) -> tuple[SacState, dict[str, Tensor]]:
+        """As update_actor, with its noise (B, m) given."""
         parameters = state.actor.value.detach().requires_grad_()
         action, log_prob = self.sample(parameters, batch.observation, noise)
         value = self.actor_values(state, batch.observation, action).mean(0)

@@ -120,15 +120,21 @@ class Steering(Sac):
 
     def update_critic(self, state, batch, generator) -> tuple[SteerState, dict[str, Tensor]]:
         """One step of Q_A on its temporal difference, one of Q_W towards Q_A."""
-        bound, size = self.config.noise_bound, (len(batch.observation), self.action_size)
+        size = len(batch.observation), self.action_size
+        noise = torch.randn(size, generator=generator), torch.randn(size, generator=generator)
+        return self.step_critic(state, batch, noise, self.targets(state, generator))
+
+    def step_critic(self, state, batch, noise: tuple[Tensor, Tensor], target: Tensor
+                    ) -> tuple[SteerState, dict[str, Tensor]]:
+        """As update_critic, with the actor's noise and the base's (B, c), and the targets."""
+        bound = self.config.noise_bound
         with torch.no_grad():
-            noise = torch.randn(size, generator=generator)
-            steered, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
-            prior = torch.randn(size, generator=generator).clamp(-bound, bound) / bound
+            steered, log_prob = self.sample(state.actor.value, batch.next_observation, noise[0])
+            prior = noise[1].clamp(-bound, bound) / bound
             following, here = self.base(
                 torch.cat((batch.next_observation, batch.observation)),
-                bound * torch.cat((steered, prior))).split(size[0])     # one pass for both
-            goal = self.goal(state, batch, following, log_prob, generator)
+                bound * torch.cat((steered, prior))).chunk(2)       # one pass for both
+            goal = self.goal(state, batch, following, log_prob, target)
         state, metrics = self.regress(state, batch, goal)
         state, distilled = self.distil(state, batch.observation, prior, here)
         return state, metrics | distilled

@@ -332,7 +332,8 @@ class Trainer:
             text = f'waiting for {self._missing} missing episodes, to keep their order'
         steers = isinstance(learner.method, Steer)
         measured = steers and learner.collected >= learner.config.start_transitions
-        warnings = [*self._refusals.values(), self._warning, self._base.warning * measured]
+        warnings = [*self._refusals.values(), self._warning, self._base.warning * measured,
+                    learner.not_compiled]
         self.progress = Progress(
             text=self._error or text, error=self._error, updates=learner.updates,
             updates_per_second=self._rate, episodes_received=len(self._received),

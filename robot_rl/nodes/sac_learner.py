@@ -46,6 +46,8 @@ class SacLearner(Node):
         folder = Path(settings.checkpoint_dir)
         self._event = EventPublisher(self)
         self.get_logger().info(learner.resume(folder))
+        if settings.compiled:
+            self.get_logger().info('the first updates wait for their compiler, up to a minute')
         self._warnings = [str(refused) for refused in learner.refused]
         for refused in learner.refused:
             self._on_event('checkpoint_refused', {

@@ -31,6 +31,7 @@ class Settings:
     deterministic: bool = parameter(
         False, 'Take one episode after the other: a killed learner then goes on bit for bit')
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
+    compiled: bool = parameter(False, 'Compile the updates, for some 1.4 times as many a second')
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
     utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: of method',
                                  low=0.0, high=100.0)

@@ -1,0 +1,111 @@
+"""Compiled updates beside eager ones, and where there is nothing to compile with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from demonstrators import demonstrator
+import numpy as np
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.data.transitions import Transitions
+from robot_rl.learning.compiled import CACHE, compiled
+from robot_rl.learning.diffusion_policy import decode_demonstrator
+from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.sac import Batch, Sac, SacConfig
+from robot_rl.learning.steering import Base, SteerConfig, Steering
+import torch
+import torch._inductor.config
+
+REACH = load_contract('reach')
+N, M, K, R, B = 6, 2, 3, 2, 16
+with_compiler = pytest.mark.skipif(not shutil.which('g++'), reason='needs g++')
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch, tmp_path):
+    """Nothing compiled before, or by other tests, is found."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.delenv(CACHE, raising=False)
+    torch._dynamo.reset()
+    yield
+    os.environ.pop(CACHE, None)     # compiled set it
+
+
+def sac() -> Sac:
+    return Sac(N, M, SacConfig(width=16, critics=3, learning_rate=1e-3))
+
+
+def steering() -> Steering:
+    policy = decode_demonstrator(demonstrator(REACH, K, R), REACH, 'made')
+    return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, learning_rate=1e-3))
+
+
+def batch(size: int) -> Batch:
+    g = torch.Generator().manual_seed(1)
+    return Batch(torch.randn(B, N, generator=g), 2 * torch.rand(B, size, generator=g) - 1,
+                 torch.randn(B, generator=g), torch.randn(B, N, generator=g),
+                 (torch.rand(B, generator=g) < 0.3).float())
+
+
+def after(rule, start, given: Batch, updates: int = 20) -> dict[str, torch.Tensor]:
+    g, state = torch.Generator().manual_seed(2), start
+    for update in range(updates):
+        state, _ = rule.update(state, given, g, update % 2 == 1)
+    return state.tensors()
+
+
+@with_compiler
+@pytest.mark.parametrize(('make', 'size'), [(sac, M), (steering, R * M)])
+def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, tmp_path):
+    rule, failures = make(), []
+    start = rule.init(torch.Generator().manual_seed(0))
+    expected = after(rule, start, batch(size))
+    found = after(compiled(rule, failures.append), start, batch(size))
+    assert not failures
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name], tensor, rtol=1e-3, atol=2e-5), name
+    moved = (expected['actor.value'] - start.actor.value).abs().max()
+    assert moved > 1e-3                                 # what is compared is not the start
+    assert any((tmp_path / 'robot_rl' / 'compiled').rglob('*.so'))
+
+
+def test_without_a_compiler_updates_are_eager_and_each_step_tells_why_once(monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+    rule, failures = sac(), []
+    start = rule.init(torch.Generator().manual_seed(0))
+    expected = after(rule, start, batch(M))
+    found = after(compiled(rule, failures.append), start, batch(M))
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert len(failures) == 2 and all('it goes on slower' in reason for reason in failures)
+
+
+def test_the_rule_that_is_given_stays_eager():
+    rule = sac()
+    assert compiled(rule, print) is not rule
+    assert rule.step_critic.__func__ is Sac.step_critic
+
+
+def test_a_cache_that_the_user_names_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE, str(tmp_path / 'elsewhere'))
+    rule = sac()
+    rule.step_actor = lambda value: torch.ones(1) * value
+    assert compiled(rule, print).step_actor(2.0) == 2.0
+    assert os.environ[CACHE] == str(tmp_path / 'elsewhere')
+
+
+def test_a_learner_that_cannot_compile_learns_the_same_and_says_why(monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+    learners = [Learner(REACH, LearnerConfig(start_transitions=20, batch=32, compiled=asked),
+                        SacConfig(width=16)) for asked in (False, True)]
+    rng = np.random.default_rng(0)
+    columns = (rng.normal(size=(40, 6)), rng.uniform(-2.5, 2.5, (40, 2)), rng.normal(size=40),
+               rng.normal(size=(40, 6)), np.zeros(40), np.zeros(40))
+    experience = Transitions(*(np.asarray(column, np.float32) for column in columns))
+    for learner in learners:
+        learner.add('a', experience, 1)
+        learner.train(learner.owed)
+    plain, asked = learners
+    assert not plain.not_compiled and 'goes on slower' in asked.not_compiled
+    assert plain.actor() == asked.actor()
