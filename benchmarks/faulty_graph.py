@@ -143,7 +143,7 @@ class FaultyGraph:
         return text in self.operator.status.get(node, {}).get('text', '')
 
     def recover(self) -> bool:
-        """Clear stops and run again, until the robot acts, watched, and every node is well."""
+        """Clear stops and run again, until the robot acts, is watched, and all is recorded."""
         begun, self.cleared = len(self.around.steps), 0
 
         def works() -> bool:
@@ -151,6 +151,7 @@ class FaultyGraph:
             return (len(new) >= LEAST and new[-1].step.index >= LEAST - 1
                     and set(self.supervisor.pids()) == set(self.nodes) == set(self.operator.status)
                     and self.operator.status['safety_stop']['armed'] == str(True)
+                    and self.says('data_recorder', 'recording')
                     and not any(self.says(name, 'stopped') for name in self.nodes))
 
         return self.operator.until(works, RECOVERY, self._attend)
