@@ -62,8 +62,8 @@ class Rollout:
         if self._observation is None:
             self._start_from(reading)
         status, ended, success = Status.RUNNING, '', False
-        trusted = (not reading.stale and not reading.reward_stale
-                   and bool(np.isfinite(reading.values).all()))
+        finite = bool(np.isfinite(reading.values).all())
+        trusted = finite and not reading.stale and not reading.reward_stale
         if trusted and not stop:
             try:
                 status, ended, success = self._judge(reading, label)
@@ -86,7 +86,7 @@ class Rollout:
         self._take_turns(source is Source.HUMAN)
         if source is Source.POLICY:
             source = getattr(self.policy, 'source', source)
-        observation = np.nan_to_num(reading.values)
+        observation = reading.values.copy() if finite else np.nan_to_num(reading.values)
         step = Step(reading.stamp, self.episode, self._index, status, source, self.mode,
                     self.policy.version, success, observation, inputs.requested,
                     decision.executed, reading.reward)

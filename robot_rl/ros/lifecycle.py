@@ -8,9 +8,10 @@ import traceback
 
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from robot_rl.ros.mismatches import FewEvents
 
 
-class ManagedNode(LifecycleNode):
+class ManagedNode(FewEvents, LifecycleNode):
     """Subclasses override `configure`, `activate` and `deactivate`.
 
     What `configure` creates with `make` ends with the cleanup, and where `configure` fails.

@@ -37,9 +37,11 @@ class Output:
     def send(self, tick: Tick, rollout: Rollout, now: int) -> None:
         """Publish what a tick decided at `now` ns."""
         step = tick.step
-        self._steps.publish(step_message(step))
+        # The robot waits for the action, nobody for the record: a death between the two costs one
+        # transition, as the other order would save one.
         self._action.publish(action_message(self._contract.action, step.executed, now,
                                             1.0 / self._contract.control_rate))
+        self._steps.publish(step_message(step))
         if rollout.intervening != self._intervening:
             self._intervening = rollout.intervening
             self._event(f'intervention_{"began" if self._intervening else "ended"}',

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 from arm import Arm, AT_GOAL, make_policy, PERIOD
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
@@ -68,6 +70,20 @@ def test_what_is_published_is_what_the_step_says_was_executed(serve):
     run(bench)
     bench.until(lambda: len(arm.steps) == 5 and len(arm.actions) >= 5)
     assert np.array_equal(arm.actions[:5], [step.executed for step in arm.steps])
+
+
+def test_the_robot_gets_its_action_before_the_record_of_it_is_sent(serve, monkeypatch):
+    bench, _ = serve()
+    sent = []
+    for name in ('_action', '_steps'):
+        publisher = getattr(bench.node._output, name)
+        monkeypatch.setattr(publisher, 'publish', partial(
+            lambda name, send, message: (sent.append(name), send(message)),
+            name, publisher.publish))
+    bench.set(run_episodes=1)
+    run(bench)
+    bench.event('end')
+    assert sent == ['_action', '_steps'] * 5
 
 
 def test_actions_stay_within_limits_and_rate_whatever_is_asked(serve):
