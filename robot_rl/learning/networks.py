@@ -54,7 +54,10 @@ class Mlp:
         hidden = inputs.expand(flat.shape[0], -1, -1) if inputs.dim() == 2 else inputs
         parameters = self.split(flat)
         for layer in range(0, len(parameters), 2):
-            hidden = torch.baddbmm(parameters[layer + 1], hidden, parameters[layer])
+            if torch.compiler.is_compiling():   # which adds in the loop that follows
+                hidden = torch.bmm(hidden, parameters[layer]) + parameters[layer + 1]
+            else:
+                hidden = torch.baddbmm(parameters[layer + 1], hidden, parameters[layer])
             if layer + 2 < len(parameters):
                 if self.layer_norm:
                     hidden = functional.layer_norm(hidden, hidden.shape[-1:])
