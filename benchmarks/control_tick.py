@@ -23,11 +23,11 @@ from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.steps import Mode
 from robot_rl.learning.chunks import ChunkRunners
+from robot_rl.learning.config import DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
 from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.diffusion_policy import decode_demonstrator
-from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig
-from robot_rl.learning.posterior import Fit, FitConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.learner import Learner
+from robot_rl.learning.posterior import Fit
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
 from robot_rl.sim.posterior_cells import scripted

@@ -23,8 +23,9 @@ from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.bringup import command, graph, keep_apart
 from robot_rl.contract import load_contract
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.learning.config import FitConfig
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.posterior import Fit, FitConfig
+from robot_rl.learning.posterior import Fit
 from robot_rl.paths import contract_path
 from robot_rl.processes import Supervisor
 from robot_rl.sim.posterior_cells import scripted

@@ -8,9 +8,8 @@ goes on from the last whole round and ends with the same bits.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 import json
 from pathlib import Path
 import sys
@@ -23,18 +22,18 @@ from robot_rl.data.ingest_report import IngestReport
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
+from robot_rl.fit_options import parse, settings_of
 from robot_rl.fit_run import (CALIBRATION, data_digest, DEMONSTRATOR, fit_identity, FitSettings,
                               Fitted, read_fit, write_newest)
 from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.posterior import Fit, FitConfig, plot
+from robot_rl.learning.posterior import Fit, plot
 from robot_rl.training_process import run_child
 from robot_rl.training_run import alone_in, check_identity, read_request, REQUEST
 import torch
 
 KEEP = 2                    # checkpoints
 TELL_PERIOD = 0.5           # s between two words about reading
-OPTIONS = (IngestSettings, FitConfig)       # whose fields are options of the command line
 
 
 @dataclass(frozen=True)
@@ -160,40 +159,6 @@ class Fitting:
         write_atomic(self.folder / f'{CALIBRATION}.png', plot(table))
         write_atomic(self.folder / DEMONSTRATOR, artifact)
         return Fitted(self.folder, artifact, summary)
-
-
-def child_command(contract: Path, folder: Path, settings: FitSettings,
-                  bags: Sequence[Path]) -> list[str]:
-    """Return the argv of a process that fits in a folder and ends with its parent."""
-    options = {'contract': contract, 'run_dir': folder, 'threads': settings.threads}
-    options |= vars(settings.ingest) | vars(settings.fit)
-    return [sys.executable, '-P', '-m', 'robot_rl.fit_demonstrator', '--with-parent',
-            *(f'--{name.replace("_", "-")}={value}' for name, value in options.items()),
-            *(f'--bag={path.absolute()}' for path in bags)]
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Return the options of the command line; SystemExit where they cannot be read."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--contract', required=True, help='file, or name of a shipped contract')
-    parser.add_argument('--run-dir', required=True, type=Path, help='checkpoints and the result')
-    parser.add_argument('--bag', action='append', required=True, type=Path,
-                        help='a recording, or a folder that holds recordings; repeatable')
-    parser.add_argument('--with-parent', action='store_true',
-                        help='end when standard input ends, and let other processes go first')
-    parser.add_argument('--threads', type=int, default=FitSettings().threads)
-    for kind in OPTIONS:
-        for item in fields(kind):
-            parser.add_argument(f'--{item.name.replace("_", "-")}', type=type(item.default),
-                                default=item.default)
-    return parser.parse_args(arguments)
-
-
-def settings_of(options: argparse.Namespace) -> FitSettings:
-    """Return the settings that options stand for."""
-    ingest, fit = (kind(**{item.name: getattr(options, item.name) for item in fields(kind)})
-                   for kind in OPTIONS)
-    return FitSettings(ingest, fit, options.threads)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,8 +26,8 @@ from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
 from robot_rl.learning.artifact import MAX_POLICY_BYTES
+from robot_rl.learning.config import FitConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
-from robot_rl.learning.posterior import FitConfig
 from robot_rl.training_run import check_identity
 
 DEMONSTRATOR, CALIBRATION, NEWEST = 'demonstrator.safetensors', 'calibration', 'newest.json'

@@ -14,12 +14,12 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.ingest import IngestSettings
 from robot_rl.errors import UserError
-from robot_rl.fit_demonstrator import (child_command, fit_demonstrator, Fitting, main, parse,
-                                       settings_of)
+from robot_rl.fit_demonstrator import fit_demonstrator, Fitting, main
+from robot_rl.fit_options import child_command
 from robot_rl.fit_run import (DEMONSTRATOR, fit_identity, FitSettings, NEWEST, read_fit,
                               read_newest)
+from robot_rl.learning.config import FitConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
-from robot_rl.learning.posterior import FitConfig
 from robot_rl.training_run import REQUEST, Request, write_request
 
 REACH = load_contract('reach')
@@ -225,17 +225,6 @@ def test_a_damaged_checkpoint_is_passed_over(bags, undisturbed, tmp_path, monkey
     newest = max(folder.glob('*/checkpoint_*'))
     newest.write_bytes(newest.read_bytes()[:-1])
     assert fit(folder, [bags]).artifact == artifact(undisturbed)
-
-
-def test_the_child_is_told_every_setting_exactly(tmp_path):
-    settings = FitSettings(IngestSettings('successes', 0.1 + 0.2, 7),
-                           replace(SMALL.fit, alpha=1e-7, spread='constant', folds=2), 5)
-    for wanted in (settings, FitSettings()):
-        command = child_command(REACH.file, Path('a run'), wanted, [Path('/a b'), Path('/-c')])
-        options = parse(command[command.index('--with-parent'):])
-        assert settings_of(options) == wanted
-        assert (options.contract, options.run_dir) == (str(REACH.file), Path('a run'))
-        assert options.with_parent and options.bag == [Path('/a b'), Path('/-c')]
 
 
 def test_a_command_line_with_bad_input_ends_with_a_line_and_no_traceback(tmp_path, capsys):

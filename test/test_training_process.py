@@ -12,12 +12,12 @@ import time
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.explorer_learner import use_threads
-from robot_rl.learning.explorers import ExplorerConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.sim.explorer_options import child_command
 from robot_rl.sim.explorer_run import EXPLORERS, read_result, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
-from robot_rl.sim.train_explorers import child_command, train_explorers
+from robot_rl.sim.train_explorers import train_explorers
 from robot_rl.training_process import (MAX_LINE, NICENESS, RESTARTS, TAIL, TrainingProcess,
                                        TrainingState)
 from robot_rl.training_run import alone_in

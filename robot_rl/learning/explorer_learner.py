@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.coverage import feature_names
-from robot_rl.learning.explorers import ExplorerBatch, ExplorerConfig, Explorers, ExplorerState
+from robot_rl.learning.explorers import ExplorerBatch, Explorers, ExplorerState
 from robot_rl.learning.learner import MIN_STD
 from robot_rl.learning.policy import Normalizer
 from robot_rl.learning.pool import Round
-from robot_rl.learning.sac import Batch, SacConfig
+from robot_rl.learning.sac import Batch
 import torch
 
 RUNNING = 0.5           # weight of a latent's newest round in its running return

@@ -23,23 +23,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.networks import Adam, Mlp, Slot
-from robot_rl.learning.sac import Batch, Sac, SacConfig, SacState
+from robot_rl.learning.sac import Batch, Sac, SacState
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-@dataclass(frozen=True)
-class ExplorerConfig:
-    """What makes the latents different."""
-
-    latents: int = 8                # that earn the bonus, besides the one that learns the task
-    alpha: float = 1.0              # bonus per nat, as a share of (R* - R(random)) / horizon
-    gate: float = 0.6               # eps, share of R* - R(random) that an episode may fall short
-    shared: float = 0.5             # of a batch, given to a latent drawn anew
-    width: int = 64                 # units of the discriminator's hidden layer
-    learning_rate: float = 3e-4     # of the discriminator
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ It knows no ROS and no clock. One thread owns it: `add` episodes, `train` what i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -18,49 +18,20 @@ from robot_rl.data.transitions import interventions, Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
 from robot_rl.learning.compiled import compiled
+from robot_rl.learning.config import (
+    DEMONSTRATOR, FULL, LearnerConfig, SacConfig, STEER, SteerConfig)
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
-from robot_rl.learning.methods import digest_of, FULL, Full, STEER, Steer
+from robot_rl.learning.methods import digest_of, Full, Steer
 from robot_rl.learning.networks import Slot
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.replay import draw, Replay, shares
-from robot_rl.learning.sac import Batch, SacConfig, SacState
-from robot_rl.learning.steering import Base, SteerConfig
+from robot_rl.learning.sac import Batch, SacState
+from robot_rl.learning.steering import Base
 import torch
 
 ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
-SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
-UTD_RATIO = {FULL: 1.0, STEER: 4.0}     # where the configuration names none
 MIN_STD = 1e-3      # of an observation that does not move while the statistics are taken
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """How much to train on what."""
-
-    seed: int = 0
-    method: str = FULL              # or steer: learn the latent noise of a demonstrator
-    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: UTD_RATIO
-    batch: int = 256                # rows per update
-    start_transitions: int = 1000   # collected before the first update
-    critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio
-    online_weight: float = 1.0      # share of a batch from the learner's and random episodes
-    explorers_weight: float = 1.0   # share from episodes of frozen explorers
-    demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
-    start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
-    noise_bound: float = 1.5        # steer: largest latent noise, each dimension
-    noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
-    compiled: bool = False          # the updates, which takes up to a minute at the first one
-
-    @property
-    def ratio(self) -> float:
-        """Critic updates per transition of the robot."""
-        return self.utd_ratio or UTD_RATIO[self.method]
-
-    @property
-    def start_topic(self) -> str:
-        """What the learner waits for, SIM_OPTIMAL, DEMONSTRATOR or nothing."""
-        return DEMONSTRATOR if self.method == STEER else self.start_from
 
 
 class Learner:
@@ -330,8 +301,8 @@ class Learner:
             self.sources[source].add(self.method.rows(transitions))
 
     def _observations(self) -> np.ndarray:
-        rows = torch.cat([source.rows for source in self.sources.values()])
-        return rows[:, :len(self.contract.layout)].numpy()
+        n = len(self.contract.layout)
+        return torch.cat([source.rows[:, :n] for source in self.sources.values()]).numpy()
 
     def _begin(self) -> None:
         """Fix what depends on the first data: the normaliser, or how critics of a start begin."""

@@ -13,14 +13,12 @@ import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.chunk_windows import chunk_windows
+from robot_rl.learning.config import SacConfig, SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator, encode_steered
 from robot_rl.learning.policy import encode_gaussian, Normalizer
-from robot_rl.learning.sac import Sac, SacConfig, SacState
-from robot_rl.learning.steering import Base, SteerConfig, Steering, SteerState
+from robot_rl.learning.sac import Sac, SacState
+from robot_rl.learning.steering import Base, Steering, SteerState
 from torch import Tensor
-
-FULL, STEER = 'full', 'steer'
-METHODS = (FULL, STEER)
 
 
 class Full:

@@ -15,7 +15,7 @@ while they hold too many.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 import io
 from math import cos, exp, pi
 
@@ -23,6 +23,7 @@ import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
 from robot_rl.learning.calibration import coverage, Covered, LEVELS
+from robot_rl.learning.config import CHOOSE, FitConfig
 from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import encode_diffusion
@@ -31,9 +32,7 @@ from robot_rl.learning.networks import Adam, Slot
 import torch
 from torch import Tensor
 
-SPREADS = ('diagonal', 'full', 'noised', 'constant')
-CHOOSE = -1.0                   # alpha that held-out coverage is to choose
-FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # alpha then: at first, and its bounds; a policy that acts
+FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # of a chosen alpha: the first, and bounds; what acts
 #                                 far more at random than the posterior loses what it was taught
 TARGET = 0.9                    # level that the choice makes right
 GAIN = 3.0                      # change of ln(alpha) per round and share that is not covered
@@ -42,52 +41,6 @@ ROUND = {'ensemble': 250, 'policy': 250}        # updates in a round
 LEAST_UPDATES, PASSES = 8000, 60        # of the policy where none are given; over all windows
 STAGES = ('ensemble', 'policy', 'calibration', 'done')
 SHARES = {'ensemble': 0.15, 'policy': 0.8, 'calibration': 0.05}     # of the time, roughly
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to fit."""
-
-    chunk: int = 4                  # k, actions that are planned together
-    replan: int = 2                 # of them that are executed before the next plan
-    members: int = 10               # K, of the ensemble
-    spread: str = 'diagonal'        # of the ensemble, each number of a chunk by itself; full: with
-    #                                 what they share; noised: full, of an ensemble that sees noise
-    #                                 in place of bootstraps; constant: the same everywhere
-    alpha: float = CHOOSE           # of the spread in the policy; -1: by held-out coverage
-    folds: int = 10                 # F at most, of the trajectories, for the held-out coverage
-    updates: int = 0                # of the policy; 0: as many as the data asks for
-    ensemble_updates: int = 5_000   # of every member, at most
-    patience: int = 4               # measurements without progress that end the ensemble's
-    member_width: int = 128         # units per hidden layer of a member
-    batch: int = 64                 # windows per update of the policy
-    width: int = 128                # units per hidden layer of the policy
-    depth: int = 3                  # hidden layers of the policy
-    learning_rate: float = 1e-3     # of Adam; the policy's falls to 0 with the cosine
-    average: float = 0.999          # share of the averaged parameters that an update leaves
-    sampling_steps: int = 8         # S, of DDIM
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise UserError for settings that cannot work."""
-        rules = (
-            ('chunk', '1 to 64', 1 <= self.chunk <= 64),
-            ('replan', f'1 to chunk = {self.chunk}', 1 <= self.replan <= self.chunk),
-            ('members', '2 to 100', 2 <= self.members <= 100),
-            ('spread', f'one of {", ".join(SPREADS)}', self.spread in SPREADS),
-            ('alpha', 'from 0 to 10, or -1', 0 <= self.alpha <= 10 or self.alpha == CHOOSE),
-            ('folds', '2 to 20', 2 <= self.folds <= 20),
-            *((name, 'at least 1', getattr(self, name) >= 1) for name in (
-                'ensemble_updates', 'patience', 'member_width', 'batch', 'width')),
-            ('updates', 'at least 0', self.updates >= 0),
-            ('depth', '1 to 8', 1 <= self.depth <= 8),
-            ('learning_rate', 'above 0 and below 1', 0 < self.learning_rate < 1),
-            ('average', 'from 0 to below 1', 0 <= self.average < 1),
-            ('sampling_steps', '1 to 64', 1 <= self.sampling_steps <= 64),
-            ('seed', 'at least 0', self.seed >= 0))
-        for name, expected, holds in rules:
-            if not holds:
-                raise UserError(f'fit: {name}: expected {expected}, found {getattr(self, name)}')
 
 
 class Fit:

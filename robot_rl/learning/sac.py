@@ -12,33 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from math import log
 
+from robot_rl.learning.config import SacConfig
 from robot_rl.learning.networks import Adam, Mlp, Slot
 from robot_rl.learning.policy import LOG_STD_RANGE
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-@dataclass(frozen=True)
-class SacConfig:
-    """Hyper-parameters of the update."""
-
-    width: int = 256                # units per hidden layer
-    depth: int = 2                  # hidden layers
-    critics: int = 2                # E
-    critic_subset: int = 2          # critics whose minimum is the target
-    layer_norm: bool = True         # in the critics
-    discount: float = 0.98          # gamma per control step
-    target_rate: float = 0.005      # tau, share of the critic mixed into its target per update
-    learning_rate: float = 3e-4
-    actor_period: int = 2           # critic updates per actor and temperature update
-    initial_temperature: float = 0.2
-    target_entropy: float = -1.0    # per action dimension, nats
-
-    @property
-    def size(self) -> str:
-        """Return the hidden layers in words."""
-        return f'width {self.width} and depth {self.depth}'
 
 
 @dataclass(frozen=True)

@@ -16,21 +16,14 @@ from math import log
 
 import numpy as np
 from robot_rl.errors import UserError
+from robot_rl.learning.config import SteerConfig
 from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import DiffusionPolicy
 from robot_rl.learning.networks import Mlp, Slot
 from robot_rl.learning.policy import LOG_STD_RANGE
-from robot_rl.learning.sac import biased, Sac, SacConfig, SacState
+from robot_rl.learning.sac import biased, Sac, SacState
 import torch
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class SteerConfig(SacConfig):
-    """Hyper-parameters of the update; `discount` is per control step, as in SacConfig."""
-
-    target_entropy: float = 0.0     # per noise dimension, nats, of the scaled noise
-    noise_bound: float = 1.5        # largest latent noise, each dimension
 
 
 @dataclass(frozen=True)

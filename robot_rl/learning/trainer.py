@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,8 @@ from robot_rl.data.episode import EpisodeRecord, SOURCES
 from robot_rl.data.episode_message import decode_episode, episode_key
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import BaseSuccess
-from robot_rl.learning.learner import DEMONSTRATOR, Learner, SIM_OPTIMAL
+from robot_rl.learning.config import DEMONSTRATOR, SIM_OPTIMAL
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.methods import Steer
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
@@ -88,7 +89,8 @@ class Trainer:
         self.progress = Progress()
         self._received: dict[str, int] = {}     # episode -> its transitions, whatever its mode
         self._held: dict[str, list[EpisodeRecord]] = {}     # by session, while deterministic
-        self._session, self._total, self._here = '', 0, 0   # of the newest session
+        self._session, self._total = '', 0      # the newest, and how many the recorder has sent
+        self._here: Counter[str] = Counter()    # session -> its episodes among the received
         self._refused: set[bytes] = set()       # digests: sent again, it is still one message
         self._unusable: set[str] = set()        # the episodes among them, session/name
         self._published, self._published_stamp = -1, 0      # updates, and ns of experience
@@ -216,7 +218,7 @@ class Trainer:
         if key in self._received:
             return
         self._received[key] = len(episode.transitions)
-        self._here += 1
+        self._here[episode.session] += 1
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
         if episode.mode == 'learn' and episode.policy_version == 0:
             self._base.add(episode.outcome)
@@ -231,10 +233,8 @@ class Trainer:
             self._add(episode)
 
     def _note(self, session: str, total: int) -> None:
-        if session != self._session:
-            self._session, self._total = session, 0
-            self._here = sum(key.startswith(f'{session}/') for key in self._received)
-        self._total = max(self._total, total)
+        self._total = max(total, self._total if session == self._session else 0)
+        self._session = session
 
     def _add(self, episode: EpisodeRecord) -> None:
         self._learner.add(episode.key, episode.transitions, episode.stamp,
@@ -254,7 +254,7 @@ class Trainer:
     def _missing(self) -> int:
         """Episodes of the session that the recorder has sent and that are not here."""
         unusable = sum(key.startswith(f'{self._session}/') for key in self._unusable)
-        return max(0, self._total - self._here - unusable)
+        return max(0, self._total - self._here[self._session] - unusable)
 
     def _take_explorers(self, data: bytes) -> None:
         try:

@@ -16,8 +16,8 @@ from robot_rl.catch_up import CatchUp
 from robot_rl.curves import FOLDER as CURVES
 from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
-from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig, SIM_OPTIMAL
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.config import DEMONSTRATOR, LearnerConfig, SacConfig, SIM_OPTIMAL
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 from robot_rl.ros.codecs import bytes_message, status_values
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
-from robot_rl.fit_demonstrator import child_command
+from robot_rl.fit_options import child_command
 from robot_rl.fit_run import fit_identity, FitSettings, read_newest
 from robot_rl.ros.training import Trained
 from robot_rl.training_run import run_folder

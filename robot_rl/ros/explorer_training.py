@@ -7,9 +7,9 @@ from pathlib import Path
 
 from robot_rl.contract import Contract
 from robot_rl.ros.training import Trained
+from robot_rl.sim.explorer_options import child_command
 from robot_rl.sim.explorer_run import check_trainable, read_result, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
-from robot_rl.sim.train_explorers import child_command
 from robot_rl.training_run import run_folder
 
 PARAMETERS = {'steps': 'sim_steps', 'updates': 'sim_updates', 'seed': 'train_seed',

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from robot_rl.errors import UserError
-from robot_rl.learning.explorers import ExplorerConfig
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.policy import MAX_EXPLORERS
-from robot_rl.learning.sac import SacConfig
 from robot_rl.sim.gap import Gap
 
 EPISODES_PER_ROUND = 2      # of full length, in each world

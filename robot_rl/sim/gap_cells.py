@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 from robot_rl.contract import load_contract
+from robot_rl.learning.config import ExplorerConfig
 from robot_rl.learning.explorer_learner import use_threads
-from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.sim.explorer_run import Result
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap

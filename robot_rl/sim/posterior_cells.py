@@ -20,12 +20,11 @@ from robot_rl.data.pusht import PIXEL, read_pusht
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.learning.calibration import coverage
+from robot_rl.learning.config import DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
 from robot_rl.learning.demonstrations import Demonstrations, windows
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.explorer_learner import use_threads
-from robot_rl.learning.learner import DEMONSTRATOR, LearnerConfig
-from robot_rl.learning.posterior import Fit, FitConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.posterior import Fit
 from robot_rl.scripted import ScriptedPerson
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.gap import Gap, SHIPPED

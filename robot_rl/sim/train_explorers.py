@@ -11,9 +11,8 @@ runs it as a process of its own and prints a JSON object per round.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 import sys
 import time
@@ -27,14 +26,13 @@ from robot_rl.files import write_atomic
 from robot_rl.learning.checkpoint import newest_checkpoint, save_checkpoint
 from robot_rl.learning.coverage import Coverage, FeatureMap
 from robot_rl.learning.explorer_learner import ExplorerLearner, use_threads
-from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.learning.policy import (decode_explorers, decode_policy, encode_explorers,
                                       encode_gaussian, HeldRandom)
 from robot_rl.learning.pool import choose, COLUMNS, Member, pool, Round
 from robot_rl.sim.explore import explore, explorers
+from robot_rl.sim.explorer_options import parse, settings_of
 from robot_rl.sim.explorer_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
 from robot_rl.sim.explorer_settings import EPISODES_PER_ROUND, TrainSettings
-from robot_rl.sim.gap import load_gap
 from robot_rl.sim.vector import VectorTwin
 from robot_rl.sim.vector_episodes import Experience, gather, VectorEpisodes
 from robot_rl.training_process import run_child
@@ -44,11 +42,6 @@ KEEP = 2                    # checkpoints
 MAX_DIVERGED = 0.1          # share of a round's episodes; more means a broken model
 TESTED = 30                 # episodes of the sim-optimal policy
 CHUNK = 50                  # updates between looks at `cancelled`
-
-# Options of the command line, by the dataclass whose fields and defaults they are.
-BUDGET = ('steps', 'updates', 'explorers', 'worlds', 'threads', 'batch', 'seed')
-DIVERSITY = ('latents', 'alpha', 'gate', 'shared')
-SAC = ('width', 'learning_rate')
 
 
 @dataclass(frozen=True)
@@ -271,48 +264,6 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def child_command(contract: Path, folder: Path, settings: TrainSettings,
-                  gaps: Sequence[str]) -> list[str]:
-    """Return the argv of a process that trains in a folder and ends with its parent.
-
-    The gaps are given again, as the texts that `settings.gaps` were read from.
-    """
-    options = {'contract': contract, 'run_dir': folder}
-    for names, source in ((BUDGET, settings), (DIVERSITY, settings.diversity),
-                          (SAC, settings.sac)):
-        options |= {name: getattr(source, name) for name in names}
-    return [sys.executable, '-P', '-m', 'robot_rl.sim.train_explorers', '--with-parent',
-            *(f'--{name.replace("_", "-")}={value}' for name, value in options.items()),
-            *(f'--gap={text}' for text in gaps)]
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Return the options of the command line; SystemExit where they cannot be read."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--contract', required=True, help='file, or name of a shipped contract')
-    parser.add_argument('--run-dir', required=True, type=Path, help='checkpoints and the result')
-    parser.add_argument('--gap', action='append', help='randomise over these worlds; repeatable')
-    parser.add_argument('--with-parent', action='store_true',
-                        help='end when standard input ends, and let other processes go first')
-    defaults = TrainSettings()
-    for names, source in ((BUDGET, defaults), (DIVERSITY, defaults.diversity),
-                          (SAC, defaults.sac)):
-        for name in names:
-            value = getattr(source, name)
-            parser.add_argument(f'--{name.replace("_", "-")}', type=type(value), default=value)
-    return parser.parse_args(arguments)
-
-
-def settings_of(options: argparse.Namespace) -> TrainSettings:
-    """Return the settings that options stand for; raise UserError for a gap that is none."""
-    def pick(names: tuple[str, ...]) -> dict:
-        return {name: getattr(options, name) for name in names}
-
-    return TrainSettings(
-        **pick(BUDGET), gaps=tuple(load_gap(text) for text in options.gap or ['none']),
-        diversity=ExplorerConfig(**pick(DIVERSITY)), sac=replace(TrainSettings().sac, **pick(SAC)))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,10 +17,10 @@ from robot_rl.data.steps import Mode, Source
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.chunks import ChunkRunners
+from robot_rl.learning.config import DEMONSTRATOR, LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import DiffusionPolicy
-from robot_rl.learning.learner import DEMONSTRATOR, Learner, LearnerConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import HeldRandom, Policy
-from robot_rl.learning.sac import SacConfig
 from robot_rl.policies import PolicyShelf
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.explorer_run import Result

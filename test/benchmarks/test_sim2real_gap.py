@@ -11,8 +11,7 @@ from benchmark_files import load
 import pytest
 from robot_rl.engine import Failure
 from robot_rl.errors import UserError
-from robot_rl.learning.explorers import ExplorerConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.sim import gap_cells
 from robot_rl.sim.explorer_run import EXPLORERS
 from robot_rl.sim.explorer_settings import TrainSettings

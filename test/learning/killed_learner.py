@@ -28,8 +28,8 @@ from robot_rl.data.episode import EpisodeRecord
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning import checkpoint
-from robot_rl.learning.learner import Learner, LearnerConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 import torch
 

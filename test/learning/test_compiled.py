@@ -11,10 +11,11 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.compiled import CACHE, compiled
+from robot_rl.learning.config import LearnerConfig, SacConfig, SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
-from robot_rl.learning.learner import Learner, LearnerConfig
-from robot_rl.learning.sac import Batch, Sac, SacConfig
-from robot_rl.learning.steering import Base, SteerConfig, Steering
+from robot_rl.learning.learner import Learner
+from robot_rl.learning.sac import Batch, Sac
+from robot_rl.learning.steering import Base, Steering
 import torch
 import torch._inductor.config
 

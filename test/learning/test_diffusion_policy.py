@@ -6,13 +6,14 @@ import pytest
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
 from robot_rl.errors import Mismatch, UserError
+from robot_rl.learning.config import SacConfig
 from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import (decode_actor, decode_demonstrator,
                                                 DiffusionPolicy, encode_diffusion,
                                                 encode_steered)
 from robot_rl.learning.networks import Mlp
 from robot_rl.learning.policy import GaussianPolicy, Normalizer
-from robot_rl.learning.sac import Sac, SacConfig
+from robot_rl.learning.sac import Sac
 import torch
 
 REACH = load_contract('reach')

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.explorer_learner import ExplorerLearner
-from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.learning.policy import decode_policy, encode_gaussian
 from robot_rl.learning.pool import Round
-from robot_rl.learning.sac import SacConfig
 
 REACH = load_contract('reach')
 CONFIG = ExplorerConfig(latents=2, alpha=0.5, gate=0.25, shared=0.0)

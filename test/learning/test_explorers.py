@@ -8,12 +8,13 @@ import pytest
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
 from robot_rl.errors import Mismatch, UserError
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.coverage import Coverage, FeatureMap
-from robot_rl.learning.explorers import ExplorerBatch, ExplorerConfig, Explorers, ExplorerState
+from robot_rl.learning.explorers import ExplorerBatch, Explorers, ExplorerState
 from robot_rl.learning.networks import Slot
 from robot_rl.learning.policy import (decode_explorers, decode_policy, encode_explorers,
                                       HeldRandom, Normalizer, RandomPolicy, RandomTail)
-from robot_rl.learning.sac import Batch, SacConfig
+from robot_rl.learning.sac import Batch
 import torch
 
 REACH, PUCK = load_contract('reach'), load_contract('puck_push')

@@ -9,9 +9,9 @@ from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.errors import Mismatch, UserError
-from robot_rl.learning.learner import Learner, LearnerConfig, MIN_STD
+from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.learner import Learner, MIN_STD
 from robot_rl.learning.policy import decode_policy, RandomPolicy
-from robot_rl.learning.sac import SacConfig
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.twin import Twin
 import torch
@@ -153,6 +153,15 @@ def test_the_normalizer_is_that_of_the_first_data_and_then_stays():
     found.add('b', transitions(200, scale=50.0), 2)
     found.train(1)
     assert found.normalizer is fixed
+
+
+def test_the_normalizer_is_taken_of_all_sources_without_a_copy_of_their_whole_rows():
+    found = fed()
+    found.add_demos(transitions(30, seed=9))
+    seen = found._observations()
+    rows = torch.cat([source.rows for source in found.sources.values()])
+    assert np.array_equal(seen, rows[:, :6].numpy()) and len(seen) == 70
+    assert seen.flags.c_contiguous      # else they are the beginnings of a copy's rows
 
 
 def test_the_actor_is_updated_once_per_period():

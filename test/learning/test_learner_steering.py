@@ -12,9 +12,9 @@ from robot_rl.contract import load_contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
+from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor, decode_demonstrator
-from robot_rl.learning.learner import Learner, LearnerConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.steering import Base
 import torch
 

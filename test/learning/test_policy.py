@@ -10,10 +10,10 @@ from robot_rl.contract import load_contract
 from robot_rl.data.steps import Source
 from robot_rl.errors import Mismatch, UserError
 from robot_rl.learning.artifact import MAX_POLICY_BYTES
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import (decode_policy, encode_gaussian, GaussianPolicy,
                                       HeldRandom, Normalizer, RandomPolicy, RandomTail)
-from robot_rl.learning.sac import SacConfig
 import torch
 
 REACH = load_contract('reach')

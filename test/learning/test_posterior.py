@@ -11,8 +11,9 @@ from robot_rl.contract import load_contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning import posterior
+from robot_rl.learning.config import FitConfig
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.posterior import Fit, FitConfig, plot
+from robot_rl.learning.posterior import Fit, plot
 import torch
 
 CONTRACT = load_contract('puck_push')

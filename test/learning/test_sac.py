@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from robot_rl.learning.sac import Batch, Sac, SacConfig, SacState
+from robot_rl.learning.config import SacConfig
+from robot_rl.learning.sac import Batch, Sac, SacState
 import torch
 from torch import nn
 from torch.distributions import Normal, TransformedDistribution

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
+from robot_rl.learning.config import SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.sac import Batch
-from robot_rl.learning.steering import Base, start_std, SteerConfig, Steering, SteerState
+from robot_rl.learning.steering import Base, start_std, Steering, SteerState
 import torch
 from torch import nn
 from torch_networks import flatten, network

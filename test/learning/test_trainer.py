@@ -12,10 +12,10 @@ from robot_rl.data.episode import EpisodeRecord
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.transitions import Transitions
 from robot_rl.intervals import wilson
+from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_explorers, decode_policy
-from robot_rl.learning.sac import SacConfig
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 
 REACH = load_contract('reach')
@@ -367,6 +367,26 @@ def test_a_new_session_of_the_recorder_misses_nothing_of_the_old(start):
     training.trainer.receive(episode(1, session='t'))
     progress = training.until(lambda progress: progress.episodes_received == 2)
     assert progress.missing == 0 and progress.transitions_trained_on == 2 * LENGTH
+
+
+class NotLookedThrough(dict):
+    """What came: to look at it all whenever a robot takes its turn would be quadratic."""
+
+    def __iter__(self):
+        raise AssertionError('looked through')
+
+
+def test_robots_that_take_turns_are_counted_without_a_look_through_all_that_came(start):
+    training = start(train=False)
+    training.trainer._received = NotLookedThrough()
+    for number in (1, 2, 3):
+        for session in 'ab':
+            training.trainer.receive(episode(number, session=session))
+    training.trainer.expect('a', 7)
+    progress = training.until(lambda progress: progress.missing or progress.error)
+    assert (progress.error, progress.episodes_received, progress.missing) == ('', 6, 4)
+    training.trainer.expect('b', 5)
+    training.until(lambda progress: progress.missing == 2)
 
 
 def test_bytes_that_cannot_be_decoded_are_refused_and_training_lives_on(start):

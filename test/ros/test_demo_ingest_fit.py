@@ -13,7 +13,7 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.fit_demonstrator import fit_demonstrator
 from robot_rl.fit_run import DEMONSTRATOR, fit_identity, FitSettings, NEWEST
-from robot_rl.learning.posterior import FitConfig
+from robot_rl.learning.config import FitConfig
 from robot_rl.nodes.demo_ingest import DemoIngest, Settings
 from robot_rl.ros.qos import LATCHED
 from robot_rl.schema import load_yaml

@@ -8,8 +8,8 @@ from every_node import folders, NODES
 import pytest
 from robot_rl.bringup import command, NodeSpec
 from robot_rl.contract import load_contract
-from robot_rl.learning.learner import Learner, LearnerConfig
-from robot_rl.learning.sac import SacConfig
+from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.ros.main import _spin, OUT_OF_ORDER
 
 ONE_NODE = 'policy_server'

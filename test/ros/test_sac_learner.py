@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -23,14 +23,15 @@ from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import Mode, STEPS_TYPE
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
+from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_explorers, decode_policy
-from robot_rl.learning.sac import SacConfig
 from robot_rl.nodes import sac_learner
 from robot_rl.nodes.sac_learner import SacLearner
 from robot_rl.ros.codecs import bytes_message, status_message, step_message
 from robot_rl.ros.qos import LATCHED, STREAM
+from robot_rl.ros.settings.sac_learner import Settings
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header, UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
@@ -517,3 +518,8 @@ def test_curves_of_the_training_are_left_beside_the_checkpoints(learn, tmp_path)
     found = read_curves(tmp_path / 'checkpoints' / 'curves')
     assert found['learner/critic_loss'].steps[-1] == found['progress/owed'].steps[-1] == 11
     assert found['episode/length'].values == [11.0]
+
+
+@pytest.mark.parametrize('config', [LearnerConfig(), SacConfig()])
+def test_the_node_learns_as_the_learner_does_where_no_parameter_is_set(config):
+    assert {item.name: getattr(Settings(), item.name) for item in fields(config)} == vars(config)

@@ -9,11 +9,11 @@ from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.fields import compile_selection
 from robot_rl.inputs import Observation
-from robot_rl.learning.explorers import ExplorerConfig
+from robot_rl.learning.config import ExplorerConfig
 from robot_rl.sim.explorer_run import check_trainable, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
-from robot_rl.sim.gap import Gap, load_gap
-from robot_rl.sim.train_explorers import child_command, parse, settings_of, Training
+from robot_rl.sim.gap import Gap
+from robot_rl.sim.train_explorers import Training
 from robot_rl.training_run import REQUEST, Request, run_folder, write_request
 
 REACH, PUSH = load_contract('reach'), load_contract('puck_push')
@@ -63,20 +63,6 @@ def test_a_child_does_not_train_other_than_what_was_asked_for(tmp_path):
     write_request(tmp_path, Request('training', '', run_identity(REACH, SETTINGS)))
     with pytest.raises(UserError, match=f'{REQUEST}: explorers: expected 9, found 15'):
         Training(REACH, replace(SETTINGS, explorers=9), tmp_path).resume()
-
-
-@pytest.mark.parametrize('settings', [
-    SETTINGS,
-    TrainSettings(5, 6, 7, 8, 9, 10, 11, diversity=ExplorerConfig(1, 1e-7, 0.1 + 0.2, 0.25),
-                  sac=replace(SETTINGS.sac, width=12, learning_rate=1e-5))])
-@pytest.mark.parametrize('gaps', [('none',), ('mild', '{mass: 1.5, name: -x}', 'none')])
-def test_the_child_is_told_every_setting_exactly(settings, gaps):
-    settings = replace(settings, gaps=tuple(load_gap(text) for text in gaps))
-    command = child_command(REACH.file, Path('a run'), settings, gaps)
-    options = parse(command[command.index('--with-parent'):])
-    assert settings_of(options) == settings
-    assert (options.contract, options.run_dir) == (str(REACH.file), Path('a run'))
-    assert options.with_parent
 
 
 def test_a_folder_says_what_run_it_holds(tmp_path):

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from robot_rl.contract import Contract, load_contract
 from robot_rl.errors import EXIT_BAD_INPUT, InvalidFile, Mismatch, UserError
+from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.explorer_learner import use_threads
-from robot_rl.learning.explorers import ExplorerConfig
 from robot_rl.learning.policy import decode_explorers, decode_policy
-from robot_rl.learning.sac import SacConfig
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.train_explorers import (EXPLORERS, main, make_round, Result, SIM_OPTIMAL,

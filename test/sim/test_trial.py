@@ -12,11 +12,11 @@ from robot_rl.data.transitions import derive_transitions
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
 from robot_rl.learning.chunks import ChunkRunner
+from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.explorer_learner import use_threads
-from robot_rl.learning.learner import Learner, LearnerConfig
+from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, HeldRandom
-from robot_rl.learning.sac import SacConfig
 from robot_rl.sim import trial
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.explorer_run import Result

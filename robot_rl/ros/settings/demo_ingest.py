@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robot_rl.learning.config import FitConfig, SPREADS
 from robot_rl.ros.settings import limit, parameter
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Settings:
     alpha: float = parameter(-1.0, 'Share of that in the policy; 0: behavioural cloning; '
                              '-1: as much as covers held-out actions', low=-1.0, high=10.0,
                              live=True)
-    spread: str = parameter('diagonal', 'What alpha scales',
-                            choices=('diagonal', 'full', 'noised', 'constant'), live=True)
+    spread: str = parameter('diagonal', 'What alpha scales', choices=SPREADS, live=True)
     folds: int = parameter(10, 'Of the trajectories, at most; each is held out once',
                            low=2, high=20, live=True)
     fit_updates: int = parameter(0, 'Updates of the policy; 0: as the data asks for', low=0,
@@ -50,7 +50,6 @@ class Settings:
     def order(self) -> FitOrder:
         """Return what to fit, and from what."""
         from robot_rl.fit_run import FitSettings
-        from robot_rl.learning.posterior import FitConfig
         from robot_rl.ros.demonstrator_fit import FitOrder
 
         fit = FitConfig(chunk=self.chunk, replan=self.replan, members=self.members,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robot_rl.learning.config import DEMONSTRATOR, METHODS, SIM_OPTIMAL
 from robot_rl.ros.settings import limit, parameter
 
 
@@ -19,13 +20,13 @@ class Settings:
     demo_bags: tuple = parameter(
         ('',), 'Recordings of demonstrations or of earlier sessions, or folders of them')
     method: str = parameter('full', 'What is learned: the actions, or the noise of a demonstrator',
-                            choices=('full', 'steer'))
+                            choices=METHODS)
     noise_bound: float = parameter(1.5, 'Largest latent noise in steer, each dimension',
                                    low=0.01, high=10.0)
     noise_entropy: float = parameter(0.0, 'Target entropy in steer per noise dimension, nats',
                                      low=-10.0, high=0.69)
     start_from: str = parameter('', 'Policy that the actor starts from; empty: random parameters',
-                                choices=('', 'sim_optimal', 'demonstrator'))
+                                choices=('', SIM_OPTIMAL, DEMONSTRATOR))
     critic_warmup: int = parameter(0, 'First updates, of the critics alone', low=0)
     autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
     deterministic: bool = parameter(

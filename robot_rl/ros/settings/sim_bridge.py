@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from robot_rl.learning.config import ExplorerConfig
 from robot_rl.learning.policy import MAX_EXPLORERS
 from robot_rl.ros.settings import limit, parameter
 
@@ -45,7 +46,6 @@ class Settings:
 
     def training(self) -> TrainSettings:
         """Return what to train; raise InvalidFile for a gap that is none."""
-        from robot_rl.learning.explorers import ExplorerConfig
         from robot_rl.sim.explorer_settings import TrainSettings
         from robot_rl.sim.gap import load_gap
 

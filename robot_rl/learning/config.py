@@ -1,0 +1,133 @@
+"""How to learn: every method's settings, and the words for what can be chosen.
+
+Plain values and their checks. Who only asks for a training imports this, not what trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robot_rl.errors import UserError
+
+FULL, STEER = METHODS = ('full', 'steer')
+UTD_RATIO = {FULL: 1.0, STEER: 4.0}     # where the configuration names none
+SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
+SPREADS = ('diagonal', 'full', 'noised', 'constant')
+CHOOSE = -1.0                   # alpha that held-out coverage is to choose
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Hyper-parameters of the update of sac.py; E critics."""
+
+    width: int = 256                # units per hidden layer
+    depth: int = 2                  # hidden layers
+    critics: int = 2                # E
+    critic_subset: int = 2          # critics whose minimum is the target
+    layer_norm: bool = True         # in the critics
+    discount: float = 0.98          # gamma per control step
+    target_rate: float = 0.005      # tau, share of the critic mixed into its target per update
+    learning_rate: float = 3e-4
+    actor_period: int = 2           # critic updates per actor and temperature update
+    initial_temperature: float = 0.2
+    target_entropy: float = -1.0    # per action dimension, nats
+
+    @property
+    def size(self) -> str:
+        """Return the hidden layers in words."""
+        return f'width {self.width} and depth {self.depth}'
+
+
+@dataclass(frozen=True)
+class SteerConfig(SacConfig):
+    """The same for steering.py; `discount` is per control step here too."""
+
+    target_entropy: float = 0.0     # per noise dimension, nats, of the scaled noise
+    noise_bound: float = 1.5        # largest latent noise, each dimension
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """How much the learner trains, and on what."""
+
+    seed: int = 0
+    method: str = FULL              # or steer: learn the latent noise of a demonstrator
+    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: UTD_RATIO
+    batch: int = 256                # rows per update
+    start_transitions: int = 1000   # collected before the first update
+    critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio
+    online_weight: float = 1.0      # share of a batch from the learner's and random episodes
+    explorers_weight: float = 1.0   # share from episodes of frozen explorers
+    demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
+    start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
+    noise_bound: float = 1.5        # steer: largest latent noise, each dimension
+    noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
+    compiled: bool = False          # the updates, which takes up to a minute at the first one
+
+    @property
+    def ratio(self) -> float:
+        """Critic updates per transition of the robot."""
+        return self.utd_ratio or UTD_RATIO[self.method]
+
+    @property
+    def start_topic(self) -> str:
+        """What the learner waits for, SIM_OPTIMAL, DEMONSTRATOR or nothing."""
+        return DEMONSTRATOR if self.method == STEER else self.start_from
+
+
+@dataclass(frozen=True)
+class ExplorerConfig:
+    """What makes the latents of explorers.py different."""
+
+    latents: int = 8                # that earn the bonus, besides the one that learns the task
+    alpha: float = 1.0              # bonus per nat, as a share of (R* - R(random)) / horizon
+    gate: float = 0.6               # eps, share of R* - R(random) that an episode may fall short
+    shared: float = 0.5             # of a batch, given to a latent drawn anew
+    width: int = 64                 # units of the discriminator's hidden layer
+    learning_rate: float = 3e-4     # of the discriminator
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How posterior.py fits a demonstrator."""
+
+    chunk: int = 4                  # k, actions that are planned together
+    replan: int = 2                 # of them that are executed before the next plan
+    members: int = 10               # K, of the ensemble
+    spread: str = 'diagonal'        # of the ensemble, each number of a chunk by itself; full: with
+    #                                 what they share; noised: full, of an ensemble that sees noise
+    #                                 in place of bootstraps; constant: the same everywhere
+    alpha: float = CHOOSE           # of the spread in the policy; -1: by held-out coverage
+    folds: int = 10                 # F at most, of the trajectories, for the held-out coverage
+    updates: int = 0                # of the policy; 0: as many as the data asks for
+    ensemble_updates: int = 5_000   # of every member, at most
+    patience: int = 4               # measurements without progress that end the ensemble's
+    member_width: int = 128         # units per hidden layer of a member
+    batch: int = 64                 # windows per update of the policy
+    width: int = 128                # units per hidden layer of the policy
+    depth: int = 3                  # hidden layers of the policy
+    learning_rate: float = 1e-3     # of Adam; the policy's falls to 0 with the cosine
+    average: float = 0.999          # share of the averaged parameters that an update leaves
+    sampling_steps: int = 8         # S, of DDIM
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise UserError for settings that cannot work."""
+        rules = (
+            ('chunk', '1 to 64', 1 <= self.chunk <= 64),
+            ('replan', f'1 to chunk = {self.chunk}', 1 <= self.replan <= self.chunk),
+            ('members', '2 to 100', 2 <= self.members <= 100),
+            ('spread', f'one of {", ".join(SPREADS)}', self.spread in SPREADS),
+            ('alpha', 'from 0 to 10, or -1', 0 <= self.alpha <= 10 or self.alpha == CHOOSE),
+            ('folds', '2 to 20', 2 <= self.folds <= 20),
+            *((name, 'at least 1', getattr(self, name) >= 1) for name in (
+                'ensemble_updates', 'patience', 'member_width', 'batch', 'width')),
+            ('updates', 'at least 0', self.updates >= 0),
+            ('depth', '1 to 8', 1 <= self.depth <= 8),
+            ('learning_rate', 'above 0 and below 1', 0 < self.learning_rate < 1),
+            ('average', 'from 0 to below 1', 0 <= self.average < 1),
+            ('sampling_steps', '1 to 64', 1 <= self.sampling_steps <= 64),
+            ('seed', 'at least 0', self.seed >= 0))
+        for name, expected, holds in rules:
+            if not holds:
+                raise UserError(f'fit: {name}: expected {expected}, found {getattr(self, name)}')
