@@ -7,13 +7,14 @@ SOURCES = robot_rl launch test benchmarks docs setup.py
 # A sourced ROS distribution would mix its rclpy and middleware with those of the venv.
 unexport PYTHONPATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: help setup test demo demo-demonstrations build docs lint clean
+.PHONY: help setup test bench demo demo-demonstrations build docs lint clean
 
 help:
 	@echo 'make setup   create $(VENV) with ROS 2 (rclpy), torch and mujoco from wheels'
 	@echo 'make demo    from a simulator to a policy on a perturbed twin; ends with a report'
 	@echo 'make demo-demonstrations   the same from recordings of a scripted person'
 	@echo 'make test    colcon build, then all tests, style included'
+	@echo 'make bench   speed beside floors and peers, 10 minutes on two idle cores; one table'
 	@echo 'make build   colcon build into $(COLCON), then try the installed package'
 	@echo 'make docs    contract reference, then the pages in site/; needs no network'
 	@echo 'make lint    style only'
@@ -40,6 +41,10 @@ $(VENV)/.ready: setup.py constraints.txt
 test: build
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
 	  --no-loadscope-reorder
+
+# Peers of the learner: $(VENV)/bin/python -m pip install '.[bench]', or those of PEERS=python.
+bench: setup
+	$(VENV)/bin/python benchmarks/bench.py $(if $(PEERS),--peers $(PEERS))
 
 demo: setup
 	$(VENV)/bin/robot_rl demo

@@ -1,16 +1,25 @@
 """What the benchmarks with the options --fast and --out share: those, claims, and the end.
 
-A claim has the keys claim, value, goal and holds.
+A claim has the keys claim, value, goal and holds. One that could not be measured has no value,
+`holds` None, and the reason why: that is no failure.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 import json
+import os
 from pathlib import Path
+import platform
+import shutil
+import tempfile
 
 from robot_rl.files import write_atomic
+
+LOAD = os.getloadavg()[0]       # processes that wanted a processor before the benchmark began
 
 
 def parser_of(description: str, name: str, fast: str) -> argparse.ArgumentParser:
@@ -23,20 +32,75 @@ def parser_of(description: str, name: str, fast: str) -> argparse.ArgumentParser
     return parser
 
 
+@contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """Give a new folder, which stays where the block fails: the logs are in it."""
+    folder = Path(tempfile.mkdtemp(prefix=f'{name}_'))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def at_least(claim: str, value: float, goal: float) -> dict:
+    """Return the claim that a value reaches a goal."""
+    return {'claim': claim, 'value': round(value, 3), 'goal': f'at least {goal:g}',
+            'holds': bool(value >= goal)}
+
+
+def at_most(claim: str, value: float, goal: float) -> dict:
+    """Return the claim that a value stays within a goal."""
+    return {'claim': claim, 'value': round(value, 3), 'goal': f'at most {goal:g}',
+            'holds': bool(value <= goal)}
+
+
+def not_measured(claim: str, reason: str) -> dict:
+    """Return a claim that this machine cannot tell of."""
+    return {'claim': claim, 'value': None, 'goal': '', 'holds': None, 'reason': reason}
+
+
+def verdict(claim: dict) -> str:
+    """Return one word on a claim."""
+    return {True: 'holds', False: 'MISSED', None: 'not measured'}[claim['holds']]
+
+
 def verdicts(claims: Sequence[dict], unit: str = '') -> list[str]:
     """Return a line on each claim."""
-    return ['{}: {claim} {value:.2f}{unit}, goal {goal}{unit}'.format(
-        'holds' if claim['holds'] else 'MISSED', unit=unit, **claim) for claim in claims]
+    return [f'{verdict(claim)}: {claim["claim"]}' + (
+        f' ({claim["reason"]})' if claim['value'] is None else
+        f' {claim["value"]:.2f}{unit}, goal {claim["goal"]}{unit}') for claim in claims]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python and of these packages, without those that are not there."""
+    found = {'python': platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict:
+    """Return what the figures were measured on, and how busy it was with something else."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    model = next((line.partition(':')[2].strip() for line in lines
+                  if line.startswith('model name')), platform.machine())
+    return {'processor': model, 'cpus': os.cpu_count(), 'system': platform.system(),
+            'load_before': round(LOAD, 2)}
 
 
 def finish(parser: argparse.ArgumentParser, options: argparse.Namespace, script: str,
            result: dict) -> int:
-    """Write the result beside the script, or where asked; return 0 if every claim holds."""
+    """Write the result beside the script, or where asked; return 0 if no claim is missed."""
     folder = Path('runs') if options.fast else Path(script).parent / 'results'
     out = options.out or folder / f'{result["benchmark"]}.json'
+    result = {**result, 'fast': options.fast, 'machine': machine()}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, json.dumps(result, indent=1) + '\n')
     except OSError as error:
         parser.error(f'--out: expected a file to write, found {error}')
-    return 0 if all(claim['holds'] for claim in result['claims']) else 1
+    return 1 if any(claim['holds'] is False for claim in result['claims']) else 0
