@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind, QoSProfile
 from robot_rl.ros.codecs import interface_class
 from robot_rl.ros.qos import ANY
+
+TURN = 64       # messages at most, before the other topics, timers and services have their turn
 
 
 class RecordedTopic:
@@ -40,8 +45,21 @@ class RecordedTopic:
                 incompatible_qos=self._on_incompatible))
 
     def _receive(self, data: bytes, info: dict) -> None:
+        """Take what came and what else is there: between messages the executor waits too long."""
         self.seen = True
         self._on_message(data, info)
+        for more in islice(self._waiting(), TURN - 1):
+            self._on_message(*more)
+
+    def _waiting(self) -> Iterator[tuple[bytes, dict]]:
+        subscription = self._subscription
+        with suppress(InvalidHandle):           # destroyed meanwhile
+            while True:
+                with subscription.handle:       # as rclpy's executors take a message
+                    found = subscription.handle.take_message(subscription.msg_type, True)
+                if found is None:
+                    return
+                yield found
 
     def _on_incompatible(self, info) -> None:
         self.mismatches += info.total_count_change

@@ -10,6 +10,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
                                read_info)
@@ -298,6 +299,25 @@ def test_a_topic_that_begins_late_is_recorded_from_then_on_and_named_until_then(
     [bag] = find_bags(watched.root)
     counts = {topic: info.count for topic, info in read_info(bag).topics.items()}
     assert (counts['/joint_states'], counts['/tip']) == (1, 1)
+
+
+def test_a_burst_in_an_episode_is_in_its_bag_whole_and_in_order(recorder):
+    bench, steps = recorder.bench, make_steps(recorder.contract, 1)
+    joints = bench.publisher(JointState, 'joint_states', STREAM)
+    recorder.send(steps[:2])
+    bench.event('start')
+    for number in range(300):
+        joints.publish(JointState(position=[float(number)]))
+    bench.until(lambda: bench.node._recorder.stats()['written'] == 302)
+    recorder.send(steps[2:])
+    bench.event('saved')
+    [bag] = find_bags(recorder.root)
+    found = [message for message in read_bag(bag) if message.topic == '/joint_states']
+    assert [deserialize_message(message.data, JointState).position[0]
+            for message in found] == list(range(300))
+    times = [message.log_time for message in found]
+    assert times == sorted(times)
+    assert bench.says(written=307, lost=0, dropped=0)
 
 
 def test_a_publisher_that_offers_less_is_recorded_and_told(watched):
