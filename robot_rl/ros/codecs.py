@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from functools import cache
 import importlib
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -17,6 +18,7 @@ __all__ = ['action_message', 'action_values', 'bytes_message', 'fill', 'interfac
            'status_entry', 'status_message', 'status_values', 'step_message']
 
 
+@cache        # one for every action that is sent
 def interface_class(name: str):
     """Return the class of `package/msg/Type` or `package/srv/Type`."""
     package, kind, type_name = name.split('/')
