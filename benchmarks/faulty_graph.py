@@ -151,7 +151,7 @@ class FaultyGraph:
             return (len(new) >= LEAST and new[-1].step.index >= LEAST - 1
                     and set(self.supervisor.pids()) == set(self.nodes) == set(self.operator.status)
                     and self.operator.status['safety_stop']['armed'] == str(True)
-                    and self.says('data_recorder', 'recording')
+                    and self.around.recorded == str(new[-1].step.episode)
                     and not any(self.says(name, 'stopped') for name in self.nodes))
 
         return self.operator.until(works, RECOVERY, self._attend)
@@ -193,6 +193,8 @@ class FaultyGraph:
         self.operator.until(lambda: False, LAST_WORDS)
         for name in names:
             self.operator.status.pop(name, None)
+        if {'data_recorder', 'policy_server'} & set(names):
+            self.around.recorded = ''
         return now
 
     def revived(self) -> None:

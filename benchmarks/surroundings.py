@@ -59,6 +59,7 @@ class Surroundings(Node):
         self.actions: list[tuple[int, np.ndarray]] = []     # (ns, values)
         self.outside = 0                        # actions that the contract does not allow
         self.events: list[Event] = []
+        self.recorded = ''              # which of policy_server's episodes is being recorded
         self._shift_sent = SHIFT
         self.senders = {}
         for entry in contract.observations:
@@ -138,6 +139,8 @@ class Surroundings(Node):
         for _, kind, values in status_values(message):
             word = values.get('reason', '') if kind in ('stop', 'end') else kind
             self.events.append(Event(time.time_ns(), node, kind == 'stop', word))
+            if (node, kind) == ('data_recorder', 'start'):
+                self.recorded = values.get('server_episode', '')
 
     def close(self) -> None:
         self._executor.shutdown()
