@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from robot_rl.casting import Casting, Schedule, WAITING
+from robot_rl.casting import Casting, NO_RIVAL, Schedule, WAITING
 from robot_rl.data.steps import Mode, Status, Step
 from robot_rl.errors import UserError
 from robot_rl.evaluation import Evaluation, Kept, MAX_REPEATS
@@ -43,6 +43,7 @@ class Agenda:
         self.running = False        # start the next episode when this one ends
         self.stopped = ''           # latched reason, until `clear_stop`
         self.evaluation: Evaluation | None = None
+        self._cut: tuple[Evaluation, str] | None = None     # one that a reason cut off
 
     def run(self, on: bool, settings, active: bool) -> Answer:
         """Ask for episodes back to back, or for none after this one."""
@@ -51,22 +52,34 @@ class Agenda:
             return Answer(False, refused)
         if not on:
             self._end_evaluation('run: false')
+            self._cut = None        # a person is done with it
         self.running, self._left = on, settings.run_episodes
         return Answer(True, 'running' if on else 'ends after this episode')
 
     def evaluate_and_keep(self, settings, active: bool, busy: bool) -> Answer:
-        """Ask for an evaluation of the newest learned policy against what there was before."""
+        """Ask for an evaluation of the newest learned policy against what there was before.
+
+        One of the same policies that was cut off goes on.
+        """
         refused = self._refusal(active)
         if not refused and (self.running or busy):
             refused = 'already running episodes; ~/run false ends them'
         if refused:
             return Answer(False, refused)
         try:
-            self.evaluation = self._casting.compare(settings.evaluation_episodes)
+            asked = self._casting.compare(settings.evaluation_episodes)
         except UserError as error:
             return Answer(False, str(error))
+        told = []
+        if self._cut and self._cut[0].compares(asked):
+            asked = self._cut[0].resume()
+            told.append(f'goes on after {self._cut[1]}')
+        if asked.alone:
+            told.append(NO_RIVAL)
+        self._casting.shelf.swap()
+        self.evaluation, self._cut = asked, None
         self.running, self._left = True, 0
-        return Answer(True, str(self.evaluation))
+        return Answer(True, '; '.join([f'evaluating {asked.progress}', *told]))
 
     def _refusal(self, active: bool) -> str:
         if self.stopped:
@@ -102,7 +115,18 @@ class Agenda:
     def _end_evaluation(self, reason: str) -> None:
         if self.evaluation:
             self._tell('evaluation_ended', reason=reason, progress=self.evaluation)
+            self._cut = (self.evaluation, reason) if self.evaluation.measured else None
             self.evaluation, self.running = None, False
+
+    def _cut_off(self, settings) -> str:
+        """Return what to do about an evaluation that was cut off, '' where none can go on."""
+        if not self._cut or not self._casting.shelf.actor:
+            return ''
+        evaluation, reason = self._cut
+        if not evaluation.compares(self._casting.compare(settings.evaluation_episodes)):
+            return ''
+        return (f'evaluation cut off at {evaluation.progress} by {reason}: '
+                'call evaluate_and_keep to go on')
 
     def missing(self, settings) -> str:
         """Return what the next episode lacks and what to do, '' where nothing."""
@@ -153,6 +177,9 @@ class Agenda:
         if kept:
             self.evaluation, self.running, self._casting.kept = None, False, kept
             self._tell('kept', **kept.values())
+        elif self.evaluation.done:
+            self._end_evaluation(f'nothing is kept: {self.evaluation.unworthy}')
+            self._cut = None
         elif self.evaluation.hopeless:
             self._end_evaluation(f'stopped {MAX_REPEATS} times in a row: {tick.ended}')
         return kept
@@ -168,12 +195,14 @@ class Agenda:
             waits = self.missing(settings) or reset or (WAITING if paced else '')
         if self.evaluation:
             return str(self.evaluation), waits
-        note = self._casting.stand_in(settings.mode)
+        note = '' if self.running else self._cut_off(settings)
+        note = note or self._casting.stand_in(settings.mode)
         return settings.mode + (f' ({note})' if note else ''), waits
 
     def figures(self, settings) -> dict:
         """Return what a status shows."""
-        return self._casting.figures(_schedule(settings))
+        cut = self._cut_off(settings)
+        return self._casting.figures(_schedule(settings)) | ({'evaluation': cut} if cut else {})
 
 
 def _as_measured(tick: Tick) -> Step:

@@ -17,6 +17,7 @@ import sys
 
 from robot_rl.errors import InvalidFile, Problem, UserError
 from robot_rl.paths import shared_file
+from robot_rl.run_folder import KEPT_FOLDER
 
 KINDS = {
     'sim': ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner'),
@@ -26,6 +27,7 @@ KINDS = {
 
 FOLDERS = {     # node -> its parameter, and the folder of a run that it writes to
     'sim_bridge': ('explorers_dir', 'explorers'),
+    'policy_server': ('kept_dir', KEPT_FOLDER),
     'data_recorder': ('bag_root', 'bags'),
     'sac_learner': ('checkpoint_dir', 'checkpoints'),
     'demo_ingest': ('fit_dir', 'demonstrators'),
@@ -124,7 +126,8 @@ def keep_apart() -> None:
     What the environment says already stands.
     """
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    if 'ROS_LOCALHOST_ONLY' not in os.environ:      # what it was called before Jazzy
+        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 def command(spec: NodeSpec, log_level: str = '') -> list[str]:

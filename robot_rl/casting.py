@@ -36,8 +36,8 @@ NO_EXPLORERS = 'no explorers yet: call sim_bridge/train_explorers, or remap the 
 NO_SIM_OPTIMAL = ('no sim-optimal policy yet: call sim_bridge/train_explorers, or remap the topic '
                   'sim_optimal')
 NO_DEMONSTRATOR = 'no demonstrator yet: call demo_ingest/fit, or remap the topic demonstrator'
-NO_RIVAL = ('nothing to compare with yet: call sim_bridge/train_explorers or demo_ingest/fit, or '
-            'remap the topics sim_optimal and demonstrator')
+NO_RIVAL = ('nothing to compare with: the learned policy alone is measured; for a rival call '
+            'sim_bridge/train_explorers or demo_ingest/fit')
 NO_PERSON = 'the contract names no scripted person: simulation.demonstrator'
 
 
@@ -76,7 +76,8 @@ class Casting:
         simulation = self._contract.simulation
         if mode == 'scripted' and not (simulation and simulation.demonstrator):
             return NO_PERSON
-        return NO_ACTOR if mode == 'evaluate' and not self.shelf.actor else ''
+        acts = self.shelf.actor or self.kept
+        return NO_ACTOR if mode == 'evaluate' and not acts else ''
 
     def stand_in(self, mode: str) -> str:
         """Return why random actions stand in for the policy of that mode, '' where none do."""
@@ -133,17 +134,17 @@ class Casting:
         return RandomTail(explorer, HeldRandom(action.low, action.high), horizon, rng)
 
     def compare(self, episodes: int) -> Evaluation:
-        """Return the evaluation of the newest actor; raise UserError where a policy is missing.
+        """Return the evaluation of the newest actor; raise UserError where there is none.
 
-        Its rival is the sim-optimal policy, and the demonstrator where there is no simulator's.
+        Its rival is the sim-optimal policy, the demonstrator where there is no simulator's, or
+        nobody where there is neither.
         """
         shelf = self.shelf
-        rival = shelf.sim_optimal or shelf.demonstrator
-        if not shelf.actor or not rival:
-            raise UserError(NO_RIVAL if shelf.actor else NO_ACTOR)
-        shelf.swap()
-        mode = Mode.TRANSFER if shelf.sim_optimal else Mode.DEMONSTRATE
-        return Evaluation(shelf.actor, rival, episodes, mode)
+        if not shelf.actor:
+            raise UserError(NO_ACTOR)
+        rivals = {Mode.TRANSFER: shelf.sim_optimal, Mode.DEMONSTRATE: shelf.demonstrator}
+        there = [(mode, artifact) for mode, artifact in rivals.items() if artifact]
+        return Evaluation({Mode.EVALUATE: shelf.actor, **dict(there[:1])}, episodes)
 
     @property
     def kept_acts(self) -> bool:
@@ -170,6 +171,9 @@ class Casting:
             figures[name] = artifact.policy.version if artifact else NO_POLICY
         figures['explore_fraction'] = f'{self.fraction(schedule):.2f}'
         if self.kept:
+            score = self.kept.score
             figures |= {'kept': f'{NAMES[self.kept.mode]}: {self.kept}',
+                        'kept_version': self.kept.artifact.policy.version,
+                        'kept_successes': score.successes, 'kept_episodes': score.episodes,
                         'kept_acts': self.kept_acts}
         return figures

@@ -23,6 +23,11 @@ class Artifact:
     data: bytes
 
 
+def decode(data: bytes, topic: str, contract: Contract, source: str) -> Artifact:
+    """Return the artifact of one of the topics in DECODERS, or raise UserError."""
+    return Artifact(DECODERS[topic](data, contract, source), data)
+
+
 class PolicyShelf:
     """Keeps the newest of each topic; the actor in use is replaced between episodes only."""
 
@@ -41,8 +46,7 @@ class PolicyShelf:
         if topic == 'explorers':
             self.explorers, _ = decode_explorers(data, self._contract, source)
         else:
-            policy = DECODERS[topic](data, self._contract, source)
-            setattr(self, topic, Artifact(policy, data))
+            setattr(self, topic, decode(data, topic, self._contract, source))
 
     @property
     def version(self) -> int:

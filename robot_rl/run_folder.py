@@ -13,6 +13,7 @@ from robot_rl.errors import UserError
 # Folders of bags below a run. What is in the first two the learner never took from the robot.
 DEMONSTRATIONS, MEASURED, BAGS = FOLDERS = 'demonstrations', 'measured', 'bags'
 RUN = 'run.json'
+KEPT_FOLDER, KEPT = 'kept', 'kept.json'     # what policy_server writes of the policy it kept
 MAX_RUN_BYTES = 16 << 20
 WINDOW = 20             # newest episodes whose successes tell how well it goes
 POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal',     # that may be kept
@@ -22,8 +23,26 @@ POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal',     # that may b
 def read_run(run_dir: Path) -> dict:
     """Return run.json, or an empty mapping where the run was not started by the demo."""
     path = run_dir / RUN
-    if not path.is_file():
-        return {}
+    return read_json(path) if path.is_file() else {}
+
+
+def read_kept(run_dir: Path, run: dict) -> dict | None:
+    """Return which policy was kept and how it did, as run.json or else policy_server says.
+
+    None where none was, or what says so cannot be read.
+    """
+    path, kept = run_dir / KEPT_FOLDER / KEPT, run.get('kept')
+    if kept is None and path.is_file():
+        try:
+            kept = read_json(path)
+        except UserError:
+            return None
+    good = isinstance(kept, dict) and str(kept.get('policy')) in POLICIES
+    return kept if good else None
+
+
+def read_json(path: Path) -> dict:
+    """Return the mapping in a file, of which at most MAX_RUN_BYTES are read; raise UserError."""
     try:
         with open(path, encoding='utf-8') as file:
             run = json.loads(file.read(MAX_RUN_BYTES))

@@ -231,13 +231,91 @@ def test_an_evaluation_refuses_a_run_and_another_evaluation():
     assert desk.episodes(3)
 
 
-@pytest.mark.parametrize(('topic', 'reason'), [('actor', NO_ACTOR),
-                                               ('sim_optimal', NO_RIVAL)])
-def test_an_evaluation_is_refused_without_a_policy(topic, reason):
+def test_an_evaluation_is_refused_without_a_learned_policy():
     desk = Desk()
-    setattr(desk.shelf, topic, None)
-    assert desk.evaluate() == (False, reason)
+    desk.shelf.actor = None
+    assert desk.evaluate() == (False, NO_ACTOR)
     assert not desk.may_start()
+
+
+def test_what_is_compared_is_in_use():
+    desk = Desk()
+    desk.evaluate()
+    assert (desk.shelf.version, desk.shelf.swaps) == (7, 1)
+
+
+def test_without_a_rival_the_learned_policy_is_measured_alone_and_kept():
+    desk = Desk()
+    desk.shelf.sim_optimal = None
+    assert desk.evaluate() == (True, f'evaluating 1 of 2; {NO_RIVAL}')
+    assert desk.agenda.status(desk.settings, True) == (
+        'evaluating 1 of 2 (nothing to compare with)', '')
+    kept = desk.episodes(2, evaluate=True)
+    assert kept.mode is Mode.EVALUATE and desk.events == [('kept', kept.values())]
+    assert not desk.may_start()
+
+
+def test_a_learned_policy_alone_that_never_succeeds_is_not_kept_and_the_event_says_why():
+    desk = Desk()
+    desk.shelf.sim_optimal = None
+    desk.evaluate()
+    assert desk.episodes(2) is None
+    [(kind, values)] = desk.events
+    assert (kind, values['reason']) == ('evaluation_ended',
+                                        'nothing is kept: none of 2 episodes succeeded')
+    assert not desk.may_start() and not desk.agenda.evaluation
+    assert desk.evaluate() == (True, f'evaluating 1 of 2; {NO_RIVAL}')     # anew
+
+
+def cut_off(desk: Desk) -> None:
+    """Have an evaluation stopped in its third episode, and the stop cleared."""
+    desk.evaluate()
+    desk.episodes(2, transfer=True)
+    desk.episodes(status=Status.ABORTED, reason='observation_stale')
+    desk.agenda.clear_stop()
+
+
+def test_an_evaluation_that_a_stop_cut_off_goes_on_with_what_was_measured():
+    desk = Desk()
+    cut_off(desk)
+    assert desk.evaluate() == (
+        True, 'evaluating 3 of 4; goes on after stop: observation_stale')
+    kept = desk.episodes(2, transfer=True)
+    assert (kept.mode, str(kept)) == (Mode.TRANSFER, 'learned 0 of 2, sim_optimal 2 of 2')
+    assert desk.evaluate() == (True, 'evaluating 1 of 4')
+
+
+def test_the_status_says_that_an_evaluation_was_cut_off_until_it_goes_on():
+    desk, note = Desk(), ('evaluation cut off at 3 of 4 by stop: observation_stale: '
+                          'call evaluate_and_keep to go on')
+    cut_off(desk)
+    assert desk.agenda.status(desk.settings, True) == (f'random ({note})', '')
+    assert desk.agenda.figures(desk.settings)['evaluation'] == note
+    desk.evaluate()
+    assert desk.agenda.status(desk.settings, False) == ('evaluating 3 of 4', '')
+    assert 'evaluation' not in desk.agenda.figures(desk.settings)
+
+
+@pytest.mark.parametrize('change', [
+    lambda desk: desk.shelf.offer(actor(REACH, 8), 'actor'),
+    lambda desk: desk.shelf.offer(actor(REACH, 801), 'sim_optimal'),
+    lambda desk: setattr(desk.shelf, 'sim_optimal', None),
+    lambda desk: desk.set(evaluation_episodes=3),
+    lambda desk: desk.run(False)])
+def test_an_evaluation_of_others_or_that_a_person_ended_begins_anew(change):
+    desk = Desk()
+    cut_off(desk)
+    change(desk)
+    assert desk.agenda.status(desk.settings, True) == ('random', '')
+    assert desk.evaluate().message.startswith('evaluating 1 of ')
+
+
+def test_an_evaluation_that_was_cut_off_before_anything_was_measured_leaves_no_note():
+    desk = Desk()
+    desk.evaluate()
+    desk.episodes(status=Status.ABORTED, reason='observation_stale')
+    desk.agenda.clear_stop()
+    assert desk.agenda.status(desk.settings, True) == ('random', '')
 
 
 @pytest.mark.parametrize(('end', 'reason'), [

@@ -82,6 +82,7 @@ def test_a_seed_reaches_every_node_that_draws():
 def test_what_the_nodes_write_goes_below_the_run_folder(tmp_path):
     specs = named(graph('sim', contract='puck_push', run_dir=str(tmp_path)))
     assert specs['sim_bridge'].parameters['explorers_dir'] == str(tmp_path / 'explorers')
+    assert specs['policy_server'].parameters['kept_dir'] == str(tmp_path / 'kept')
     assert specs['data_recorder'].parameters['bag_root'] == str(tmp_path / 'bags')
     assert specs['sac_learner'].parameters['checkpoint_dir'] == str(tmp_path / 'checkpoints')
     [ingest] = graph('ingest', contract='puck_push', run_dir=str(tmp_path))

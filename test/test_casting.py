@@ -6,7 +6,7 @@ from made_policies import actor, demonstrator, explorers, steered
 import numpy as np
 import pytest
 from robot_rl.casting import (Casting, NO_ACTOR, NO_DEMONSTRATOR, NO_EXPLORERS, NO_PERSON,
-                              NO_RIVAL, NO_SIM_OPTIMAL, Schedule, WINDOW)
+                              NO_SIM_OPTIMAL, Schedule, WINDOW)
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.errors import UserError
@@ -270,21 +270,29 @@ def test_without_a_sim_optimal_policy_the_demonstrator_is_the_rival():
     assert (mode, policy) == (Mode.DEMONSTRATE, casting.shelf.demonstrator.policy)
 
 
-@pytest.mark.parametrize(('left_out', 'reason'), [
-    (('actor',), NO_ACTOR), (('sim_optimal', 'demonstrator'), NO_RIVAL)])
-def test_a_comparison_without_one_of_the_two_is_refused(left_out, reason):
-    casting = make_casting()
-    for name in left_out:
-        setattr(casting.shelf, name, None)
+def test_a_comparison_without_a_learned_policy_is_refused():
+    casting = make_casting(None)
     with pytest.raises(UserError) as error:
         casting.compare(1)
-    assert str(error.value) == reason
+    assert str(error.value) == NO_ACTOR
 
 
-def test_what_is_compared_is_in_use():
+def test_without_a_rival_the_learned_policy_is_measured_alone():
     casting = make_casting()
-    casting.compare(1)
-    assert (casting.shelf.version, casting.shelf.swaps) == (7, 1)
+    assert not casting.compare(1).alone
+    casting.shelf.sim_optimal = casting.shelf.demonstrator = None
+    evaluation = casting.compare(1)
+    assert evaluation.alone and evaluation.cast() == (Mode.EVALUATE, casting.shelf.actor.policy)
+
+
+def test_what_was_kept_acts_in_evaluate_though_there_is_no_actor():
+    casting = make_casting()
+    kept(casting, Mode.EVALUATE)
+    restarted = Casting(REACH, PolicyShelf(REACH))
+    restarted.kept = casting.kept
+    assert (restarted.missing('evaluate'), restarted.kept_acts) == ('', True)
+    mode, policy = cast(restarted, 'evaluate')
+    assert (mode, policy.version) == (Mode.EVALUATE, 7)
 
 
 def test_the_figures_say_what_is_there():
@@ -294,6 +302,7 @@ def test_the_figures_say_what_is_there():
     assert casting.figures(HALF) == expected
     kept(casting, Mode.TRANSFER)
     assert casting.figures(HALF) == expected | {
-        'kept': 'sim_optimal: learned 0 of 1, sim_optimal 1 of 1', 'kept_acts': True}
+        'kept': 'sim_optimal: learned 0 of 1, sim_optimal 1 of 1', 'kept_version': 800,
+        'kept_successes': 1, 'kept_episodes': 1, 'kept_acts': True}
     assert Casting(REACH, PolicyShelf(REACH)).figures(HALF) == {
         'explorers': 0, 'sim_optimal': -1, 'demonstrator': -1, 'explore_fraction': '1.00'}

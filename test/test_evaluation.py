@@ -12,11 +12,12 @@ REACH = load_contract('reach')
 SUCCESS, FAILURE = (True, 10), (False, 50)
 
 
-def make_evaluation(episodes: int, learned: int = 7) -> Evaluation:
+def make_evaluation(episodes: int, learned: int = 7, alone: bool = False) -> Evaluation:
     shelf = PolicyShelf(REACH)
     shelf.offer(actor(REACH, learned), 'actor')
     shelf.offer(actor(REACH, 800), 'sim_optimal')
-    return Evaluation(shelf.actor, shelf.sim_optimal, episodes)
+    rival = {} if alone else {Mode.TRANSFER: shelf.sim_optimal}
+    return Evaluation({Mode.EVALUATE: shelf.actor, **rival}, episodes)
 
 
 def end(evaluation: Evaluation, success: bool = True, steps: int = 10,
@@ -111,3 +112,41 @@ def test_it_is_hopeless_once_too_many_episodes_in_a_row_were_stopped():
         assert not evaluation.hopeless
         end(evaluation, status=Status.ABORTED)
     assert evaluation.hopeless and evaluation.kept is None
+
+
+def test_a_learned_policy_alone_is_kept_once_it_has_succeeded():
+    evaluation = make_evaluation(2, alone=True)
+    assert evaluation.alone and str(evaluation) == 'evaluating 1 of 2 (nothing to compare with)'
+    assert [end(evaluation, success) for success in (False, True)] == [Mode.EVALUATE] * 2
+    kept = evaluation.kept
+    assert kept.mode is Mode.EVALUATE and kept.artifact.data == actor(REACH, 7)
+    assert kept.values() == {'policy': 'learned', 'learned_version': 7, 'learned_successes': 1,
+                             'learned_episodes': 2, 'note': 'nothing to compare with'}
+    assert str(kept) == 'learned 1 of 2, nothing to compare with'
+
+
+@pytest.mark.parametrize(('version', 'success', 'why'), [
+    (0, True, 'the learned policy has no update yet'), (7, False, 'none of 1 episodes succeeded')])
+def test_a_learned_policy_alone_that_shows_nothing_is_not_kept(version, success, why):
+    evaluation = make_evaluation(1, version, alone=True)
+    assert not evaluation.done
+    end(evaluation, success)
+    assert evaluation.done and evaluation.kept is None
+    assert evaluation.unworthy == why
+
+
+def test_it_compares_what_another_would_of_the_same_policies_as_often():
+    evaluation = make_evaluation(2)
+    assert evaluation.compares(make_evaluation(2))
+    for other in (make_evaluation(3), make_evaluation(2, 8), make_evaluation(2, alone=True)):
+        assert not evaluation.compares(other) and not other.compares(evaluation)
+
+
+def test_what_goes_on_is_hopeless_only_after_as_many_stops_again():
+    evaluation = make_evaluation(2)
+    end(evaluation)
+    for _ in range(MAX_REPEATS):
+        end(evaluation, status=Status.ABORTED)
+    assert evaluation.hopeless and evaluation.measured
+    assert not evaluation.resume().hopeless
+    assert evaluation.progress == '2 of 4'

@@ -16,9 +16,10 @@ from robot_rl.learning.chunks import at_once, ChunkRunners
 from robot_rl.observation import Assembler, Reading
 from robot_rl.policies import PolicyShelf, TOPICS
 from robot_rl.rollout import Rollout, Tick
-from robot_rl.ros.codecs import bytes_message, interface_class
+from robot_rl.ros.codecs import interface_class
 from robot_rl.ros.guard import Guard
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
+from robot_rl.ros.keeping import Keeping
 from robot_rl.ros.lifecycle import ManagedNode
 from robot_rl.ros.main import run
 from robot_rl.ros.output import Output
@@ -63,7 +64,7 @@ class PolicyServer(ManagedNode):
         self._after = 0                 # ns, only newer observations may start the episode
         self._episodes = 0
         self._events = EventPublisher(self)
-        self._kept = self.create_publisher(UInt8MultiArray, '~/kept', LATCHED)
+        self._keeping = Keeping(self, self._casting)
         self.health = HealthReporter(self, self._describe, self.contract.task, self._parts,
                                      self.contract.action.topic)
         if self.settings.autostart:
@@ -101,6 +102,7 @@ class PolicyServer(ManagedNode):
         self._requests = Requests(self, self._agenda)
         self.guard = Guard(self, self.contract, self._requests.press, self._watch_out)
         self._reset = Reset(self, self.contract.episode, self._on_reset)
+        self._keeping.restore()
         self.make('timer', WATCH_PERIOD, self._watch, clock=self.wall_clock)
         if not self.settings.lockstep:
             self.make('timer', 1.0 / self.contract.control_rate, self._tick)
@@ -304,9 +306,7 @@ class PolicyServer(ManagedNode):
             return
         self._rollout = None
         self._vitals.ended(tick.step)
-        kept = self._agenda.ended(tick)
-        if kept:
-            self._kept.publish(bytes_message(kept.artifact.data))
+        self._keeping.keep(self._agenda.ended(tick))
         # A lockstep simulator answers the stop action with one more step: see it before the
         # reset, so that the first observation after the reset is the only newer one.
         self._enter(Phase.SETTLING if self.settings.lockstep else Phase.IDLE)
@@ -321,7 +321,7 @@ class PolicyServer(ManagedNode):
                   'policy_swaps': self._policies.swaps, 'contract': self.contract.hash,
                   'stop_reason': self._agenda.stopped}
         values |= self._agenda.figures(self.settings) | self._runners.counts.values()
-        values |= self._output.figures() if self._output else {}
+        values |= self._keeping.figures() | (self._output.figures() if self._output else {})
         refused = self._assembler.refused | (self.guard.refused if self.guard else {})
         values |= {f'refused_{name}': why for name, why in refused.items()}
         if self._agenda.stopped:

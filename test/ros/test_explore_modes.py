@@ -293,15 +293,78 @@ def test_a_reset_that_fails_ends_the_evaluation(serve):
     assert not arm.actions
 
 
-@pytest.mark.parametrize(('topics', 'reason'), [
-    ((), 'no learned policy yet: start sac_learner, or remap the topic actor'),
-    (('actor',), 'nothing to compare with yet: call sim_bridge/train_explorers or '
-     'demo_ingest/fit, or remap the topics sim_optimal and demonstrator')])
-def test_evaluate_and_keep_is_refused_without_both_policies(serve, topics, reason):
-    bench, arm = serve(*topics)
+def test_evaluate_and_keep_is_refused_without_a_learned_policy(serve):
+    bench, arm = serve()
     answer = evaluate(bench)
-    assert (answer.success, answer.message) == (False, reason)
+    assert (answer.success, answer.message) == (
+        False, 'no learned policy yet: start sac_learner, or remap the topic actor')
     assert arm.resets == 0
+
+
+def test_evaluate_and_keep_measures_the_learned_policy_alone_where_there_is_no_other(serve):
+    bench, arm = serve('actor', world=Judge, mode='random', evaluation_episodes=2)
+    answer = evaluate(bench)
+    assert answer.success
+    assert answer.message.startswith('evaluating 1 of 2; nothing to compare with: the learned')
+    assert bench.event('kept') == {
+        'policy': 'learned', 'learned_version': '7', 'learned_successes': '2',
+        'learned_episodes': '2', 'note': 'nothing to compare with'}
+    bench.says(text='random: idle', kept='learned: learned 2 of 2, nothing to compare with',
+               kept_version='7', kept_successes='2', kept_episodes='2', kept_acts='True')
+
+
+def test_an_evaluation_that_a_stop_cut_off_goes_on_after_it_is_cleared(serve):
+    bench, arm = serve('actor', 'sim_optimal', mode='random', evaluation_episodes=2)
+    evaluate(bench)
+    bench.until(lambda: [kind for kind, _ in bench.events].count('start') == 3)
+    arm.mute = True
+    bench.call(Trigger, 'policy_server/stop')
+    assert bench.event('evaluation_ended') == {'reason': 'stop: operator',
+                                               'progress': 'evaluating 3 of 4'}
+    bench.call(Trigger, 'policy_server/clear_stop')
+    arm.mute = False
+    bench.until(lambda: bench.node._phase.value == 'idle' or arm.observe())
+    bench.says(text='random (evaluation cut off at 3 of 4 by stop: operator: call '
+               'evaluate_and_keep to go on): idle')
+    assert evaluate(bench).message == 'evaluating 3 of 4; goes on after stop: operator'
+    assert bench.event('kept')['learned_episodes'] == '2'
+    assert [values['mode'] for values in ends(bench)] == [
+        'evaluate', 'transfer', 'evaluate', 'evaluate', 'transfer']
+
+
+def test_what_was_kept_is_written_and_acts_after_a_restart(serve, tmp_path):
+    folder = tmp_path / 'kept'
+    bench, arm = serve('actor', world=Judge, kept_dir=str(folder), evaluation_episodes=1)
+    evaluate(bench)
+    bench.event('kept')
+    bench.until(lambda: (folder / 'kept.json').exists())
+    bench, arm = serve(kept_dir=str(folder), mode='evaluate')
+    bench.says(text='evaluate: idle', kept='learned: learned 1 of 1, nothing to compare with',
+               kept_acts='True', kept_file=str(folder))
+    late = bench.listen('std_msgs/msg/UInt8MultiArray', 'policy_server/kept', LATCHED)
+    bench.until(lambda: late)
+    assert bytes(late[0].data) == made(arm.contract, 'actor')
+    episodes(bench, arm, 1)
+    assert (ends(bench)[-1]['mode'], ends(bench)[-1]['policy_version']) == ('evaluate', '7')
+
+
+def test_a_damaged_file_of_what_was_kept_is_refused_and_the_server_works_without_it(
+        serve, tmp_path):
+    (tmp_path / 'kept.json').write_text('{')
+    bench, arm = serve(kept_dir=str(tmp_path), mode='random')
+    assert str(tmp_path / 'kept.json') in bench.event('policy_refused')['reason']
+    assert 'kept' not in bench.status
+    assert len(episodes(bench, arm, 1)) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_what_was_kept_acts(serve, tmp_path):
+    (tmp_path / 'file').write_text('')
+    folder = tmp_path / 'file' / 'kept'
+    bench, arm = serve('actor', world=Judge, kept_dir=str(folder), evaluation_episodes=1)
+    evaluate(bench)
+    bench.event('kept')
+    bench.until(lambda: 'cannot be written' in bench.status.get('kept_file', ''))
+    assert bench.status['kept_acts'] == 'True'
 
 
 def test_evaluate_and_keep_is_refused_while_episodes_run_stopped_or_inactive(serve):

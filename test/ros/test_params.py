@@ -14,7 +14,7 @@ FILE = Path(__file__).parents[2] / 'config' / 'robot_rl.yaml'
 OF_ROS = ('use_sim_time', 'start_type_description_service')
 # Text that has no list of choices, because it names files or holds YAML.
 FREE_TEXT = {'contract', 'bag_root', 'checkpoint_dir', 'demo_bags', 'explorers_dir', 'gap', 'bags',
-             'train_gaps', 'report_dir', 'fit_dir'}
+             'train_gaps', 'report_dir', 'fit_dir', 'kept_dir'}
 ANY_NODE = pytest.mark.parametrize('name', NODES)
 NUMBERS = [(name, key) for name in NODES for key, item in settings(name).items()
            if type(item.default) in (int, float)]

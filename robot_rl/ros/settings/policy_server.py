@@ -30,6 +30,9 @@ class Settings:
         200, 'Episodes of mode mixed from the start to the end', low=1, live=True)
     evaluation_episodes: int = parameter(
         20, 'Episodes of each policy in ~/evaluate_and_keep', low=1, live=True)
+    kept_dir: str = parameter(
+        '', 'Folder of the policy that ~/evaluate_and_keep kept, read again at the start; empty: '
+        'none')
     max_policy_lag: int = parameter(
         -1, 'In modes learn and mixed, episodes the actor may be behind before the next one '
         'waits; -1: never', low=-1, high=1000, live=True)
