@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import errno
 
+FULL = errno.ENOSPC, errno.EDQUOT
+NOT_WRITABLE = errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130      # by Ctrl-C, as shells count
@@ -11,6 +14,18 @@ EXIT_INTERRUPTED = 130      # by Ctrl-C, as shells count
 
 class UserError(Exception):
     """Bad input from a file, topic or command line; shown without a traceback, exit code 2."""
+
+
+def refusal(error: OSError) -> str:
+    """Return what the machine refused: the path, why, and what to do about it."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    if error.errno in FULL:
+        return f'{error.filename}: cannot be written: {error.strerror}; free some room'
+    if error.errno in NOT_WRITABLE:
+        return (f'{error.filename}: cannot be written: {error.strerror}; name a folder that can '
+                'be written')
+    return f'{error.filename}: {error.strerror}'
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
+import tempfile
 
-from robot_rl.errors import UserError
+from robot_rl.errors import FULL, UserError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -23,6 +24,20 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     finally:
         temporary.unlink(missing_ok=True)       # the room on a full disk is somebody else's
     sync_folder(path.parent)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Make a folder, and a file in it that is gone at once; raise UserError where neither can be.
+
+    A full disk is no reason: room may come back.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise UserError(f'{folder}: {error.strerror}; name a folder that can be written'
+                            ) from None
 
 
 def read_up_to(path: Path, most: int) -> bytes:

@@ -45,8 +45,18 @@ class Exit:
 
     name: str
     code: int                       # negative: ended by that signal; 127: no such program
-    log_tail: str                   # the last lines of its log
+    log_tail: str                   # the last lines that it wrote
     restart_in: float | None        # s; None: it stays down
+
+    @property
+    def how(self) -> str:
+        """How it ended, as in `NODE ended with code 3`."""
+        return f'{"was" if self.code < 0 else "ended with"} {cause(self.code)}'
+
+
+def cause(code: int) -> str:
+    """Return what an exit code says: a negative one is a signal."""
+    return f'killed by signal {-code}' if code < 0 else f'code {code}'
 
 
 class Supervisor:
@@ -74,6 +84,7 @@ class Supervisor:
         # Not Thread.join: a Ctrl-C in it makes Python 3.11 take a running thread for a dead one.
         self._ended: dict[str, threading.Event] = {}
         self._codes: dict[str, int] = {}
+        self._begins: dict[str, int] = {}       # byte of its log at which a child's lines begin
         self._stopping: dict[str, threading.Event] = {}
         self._lock = threading.Lock()       # of signalling against reaping: no stale process id
         self._guard: subprocess.Popen | None = None
@@ -148,10 +159,11 @@ class Supervisor:
             return {name: process.pid for name, process in self._processes.items()}
 
     def log_tail(self, name: str, lines: int = 10) -> str:
-        """Return the last lines of a child's log, from at most its last 16 KiB."""
+        """Return the last lines that a child wrote since its start, of at most 16 KiB."""
         try:
             with self._log(name).open('rb') as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(self._begins.get(name, 0), end - TAIL_BYTES))
                 text = file.read().decode(errors='replace')
         except OSError as error:
             return str(error)
@@ -193,6 +205,7 @@ class Supervisor:
         with self._log(name).open('ab') as log, self._lock:
             if stopping.is_set():
                 return -signal.SIGINT
+            self._begins[name] = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 ['/bin/sh', '-c', WAIT_FOR_GO, name, *self._commands[name]], env=self._env,
                 stdin=subprocess.PIPE, bufsize=0, stdout=log, stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import _SubParsersAction, ArgumentParser
 from dataclasses import replace
 import os
+from pathlib import Path
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 from robot_rl import __version__
-from robot_rl.cli import build_parser, main
+from robot_rl.cli import build_parser, INTERRUPTED, main
+from robot_rl.errors import EXIT_INTERRUPTED
 
 
 def every_parser(parser: ArgumentParser) -> list[ArgumentParser]:
@@ -138,6 +140,39 @@ def test_an_interrupt_ends_with_130(monkeypatch):
         raise KeyboardInterrupt
     monkeypatch.setattr('robot_rl.contract.load_contract', interrupt)
     assert main(['check', 'reach']) == 130
+
+
+def test_an_interrupt_while_the_command_loads_ends_with_130():
+    script = ('import os, signal, sys\n'
+              'class Interrupted:\n'
+              '    def find_spec(self, name, *_):\n'
+              '        if name == "robot_rl.commands": os.kill(os.getpid(), signal.SIGINT)\n'
+              'sys.meta_path.insert(0, Interrupted())\n'
+              'from robot_rl.cli import main\n'
+              'sys.exit(main(["check", "reach"]))')
+    result = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, '', '')
+
+
+def test_importing_the_command_loads_no_other_module_of_the_package():
+    script = ('import sys, robot_rl.cli\n'
+              'print(sorted(name for name in sys.modules if name.startswith("robot_rl")), '
+              '"argparse" in sys.modules)')
+    result = subprocess.run([sys.executable, '-S', '-c', script], capture_output=True, text=True,
+                            env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])})
+    assert (result.stdout, result.stderr) == ("['robot_rl', 'robot_rl.cli'] False\n", '')
+
+
+def test_the_constant_of_the_command_is_that_of_the_errors():
+    assert INTERRUPTED == EXIT_INTERRUPTED
+
+
+def test_the_help_of_a_switch_tells_no_default_that_is_its_opposite(capsys):
+    with pytest.raises(SystemExit):
+        main(['demo', '--help'])
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert '--no-video do not render the kept behaviour to final.gif --sim-steps' in printed
+    assert 'seed of everything random (default: 0)' in printed
 
 
 @pytest.mark.parametrize('argv', [[], ['nonsense'], ['check'], ['demo', '--seed', '-1'],

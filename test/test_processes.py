@@ -59,6 +59,14 @@ def test_a_log_is_appended_to(tmp_path):
     assert (tmp_path / 'log/talker.log').read_text() == 'out\nout\n'
 
 
+def test_the_last_lines_are_those_since_the_start(tmp_path):
+    (tmp_path / 'log').mkdir()
+    (tmp_path / 'log/node.log').write_text('of an earlier session\n')
+    reports = run_to_end({'node': python('print("now"); raise SystemExit(3)')}, tmp_path,
+                         respawn=True)
+    assert [report.log_tail for report in reports] == ['now'] * 3
+
+
 def test_stop_interrupts_children_and_returns_their_codes(tmp_path, fifo):
     command = waiting(fifo, 'signal.signal(signal.SIGINT, lambda *_: os._exit(7))')
     with Supervisor({'node': command}, tmp_path, patience=QUICK) as supervisor:
@@ -94,7 +102,7 @@ def test_a_death_is_reported_with_code_and_last_lines(tmp_path):
 
 def test_a_deadly_signal_is_a_negative_code(tmp_path):
     [report] = run_to_end({'node': python('import os; os.kill(os.getpid(), 9)')}, tmp_path)
-    assert report.code == -signal.SIGKILL
+    assert (report.code, report.how) == (-signal.SIGKILL, 'was killed by signal 9')
 
 
 def test_a_command_that_cannot_start_is_reported_with_the_reason(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
+from robot_rl.bringup import KINDS
 from robot_rl.commands.live import add_namespace, live_module
 from robot_rl.commands.parsing import add_command
 from robot_rl.errors import EXIT_FAILED, UserError
@@ -11,6 +13,7 @@ from robot_rl.terminal import aligned, painted, printable
 
 WHOLE = 2 ** 63         # integers of ROS parameters are below
 MOST = 10_000           # nodes of YAML in a value
+NEEDED = tuple(name for name in KINDS['robot'] if name != 'sim_bridge')   # the latter: at times
 STYLES = {'ok': 'good', 'warn': 'odd', 'error': 'bad', 'stale': 'bad', 'absent': 'bad'}
 
 
@@ -37,9 +40,10 @@ def add(commands) -> None:
     add_namespace(parser)
     parser = add_command(
         commands, 'status', 'how the nodes of the running graph are, a line each',
-        'Print how the nodes of the running graph are, a line each. Ends with exit code 1 where\n'
-        'one says error, or does not answer.',
-        {'robot_rl status': 'all that run', 'robot_rl status policy_server': 'one'}, _status)
+        'Print how the nodes of the running graph are, a line each; of one node its figures too.\n'
+        'Ends with exit code 1 where one says error, or does not answer.',
+        {'robot_rl status': 'all of them',
+         'robot_rl status policy_server': 'one, with its figures'}, _status)
     parser.add_argument('node', type=_name, nargs='?', metavar='NODE')
     add_namespace(parser)
 
@@ -61,15 +65,31 @@ def _status(arguments: argparse.Namespace) -> int:
     asking = live_module('asking')
     names = (arguments.node,) if arguments.node else asking.NODES
     found = asking.statuses(names, arguments.namespace)
-    if arguments.node and not found:
-        found = {arguments.node: ('absent', f'said nothing in {asking.HEARD:g} s')}
+    silence = f'said nothing in {asking.HEARD:g} s'
     if not found:
-        print(f'no node of robot_rl said anything in {asking.HEARD:g} s')
+        print(_nobody(arguments, asking))
         return EXIT_FAILED
-    rows = [('node', 'level', 'status'),
-            *((name, level, text) for name, (level, text) in found.items())]
-    print('\n'.join(aligned(rows, STYLES)))
-    return EXIT_FAILED if any(STYLES[level] == 'bad' for level, _ in found.values()) else 0
+    lines = {name: (said.level, said.text) for name, said in found.items()}
+    if set(NEEDED).intersection(found) and not arguments.node:
+        lines |= {name: ('absent', silence) for name in NEEDED if name not in found}
+    rows = [(name, *lines[name]) for name in names if name in lines]
+    print('\n'.join(aligned([('node', 'level', 'status'), *rows], STYLES)))
+    if arguments.node:
+        print('\n'.join(['', *aligned([('figure', 'value'), *found[arguments.node].values])]))
+    return EXIT_FAILED if any(STYLES[level] == 'bad' for _, level, _ in rows) else 0
+
+
+def _nobody(arguments: argparse.Namespace, asking) -> str:
+    """Return what is printed where no node that was asked for says anything."""
+    from robot_rl.schema import suggestion
+
+    who = (f'{arguments.node} said nothing' if arguments.node
+           else 'no node of robot_rl said anything')
+    where = f'ROS_DOMAIN_ID={os.environ.get("ROS_DOMAIN_ID", "0")}' + (
+        f', namespace {arguments.namespace}' if arguments.namespace else '')
+    meant = (suggestion(arguments.node, asking.NODES)
+             if arguments.node and arguments.node not in asking.NODES else '')
+    return '; '.join(filter(None, (f'{who} in {asking.HEARD:g} s in {where}', meant)))
 
 
 def _told(success: bool, message: str) -> int:

@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+import os
 from pathlib import Path
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from robot_rl.commands.contracts import add_contract
-from robot_rl.commands.live import add_namespace
+from robot_rl.commands.live import add_namespace, live_module
 from robot_rl.commands.parsing import add_command
 from robot_rl.errors import EXIT_FAILED, UserError
 from robot_rl.terminal import painted, printable
@@ -57,9 +59,10 @@ def add(commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from robot_rl.bringup import command
-    from robot_rl.processes import Supervisor
+    from robot_rl.processes import cause, Supervisor
 
     specs = _checked(arguments)
+    _refuse_company(specs)
     logs = (arguments.run_dir or RUN) / 'logs'
     with _signals(), Supervisor(
             {spec.name: command(spec) for spec in specs}, logs, respawn=arguments.respawn,
@@ -75,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
         failed = {name: code for name, code in supervisor.stop().items() if code not in CLEAN}
     if failed:
         _tell(painted('failed:', 'bad') + ' ' + ', '.join(
-            f'{name} (code {code})' for name, code in failed.items()))
+            f'{name} ({cause(code)})' for name, code in failed.items()))
     return EXIT_FAILED if failed else 0
 
 
@@ -83,6 +86,7 @@ def _checked(arguments: argparse.Namespace) -> tuple[NodeSpec, ...]:
     """Return the nodes to start; raise UserError for whatever one of them would refuse."""
     from robot_rl.bringup import graph
     from robot_rl.contract import load_contract
+    from robot_rl.parameter_file import unmatched_sections
 
     contract = load_contract(arguments.contract)
     sim = arguments.kind == 'sim'
@@ -97,9 +101,26 @@ def _checked(arguments: argparse.Namespace) -> tuple[NodeSpec, ...]:
         raise UserError('rclpy: expected ROS 2, to run nodes, found no such module; source its '
                         'setup.bash, or see docs/install.md')
     names = tuple(name.strip() for name in arguments.nodes.split(',') if name.strip())
-    return graph(arguments.kind, contract=arguments.contract, params_file=arguments.params_file,
-                 namespace=arguments.namespace, run_dir=str(arguments.run_dir or ''),
-                 use_sim_time=sim, nodes=names)
+    specs = graph(arguments.kind, contract=arguments.contract, params_file=arguments.params_file,
+                  namespace=arguments.namespace, run_dir=str(arguments.run_dir or ''),
+                  use_sim_time=sim, nodes=names)
+    if arguments.params_file:
+        warning = unmatched_sections(arguments.params_file, specs)
+        if warning:
+            print(painted('warning:', 'odd', sys.stderr), printable(warning), file=sys.stderr)
+    return specs
+
+
+def _refuse_company(specs: tuple[NodeSpec, ...]) -> None:
+    """Raise UserError where one of the nodes runs already: two would command one robot."""
+    if os.environ.get('ROS_SECURITY_ENABLE', '').lower() == 'true':
+        return      # the graph is seen with keys only, and those are the nodes'
+    there = live_module('asking').running([spec.name for spec in specs], specs[0].namespace)
+    if there:
+        raise UserError(
+            f'{", ".join(there)} already run{"s" * (len(there) == 1)} in ROS_DOMAIN_ID '
+            f'{os.environ.get("ROS_DOMAIN_ID", "0")}: end it, or give this graph --namespace, or '
+            'another ROS_DOMAIN_ID; one that was killed just now is seen for 20 s more')
 
 
 def _last_words(report: Exit) -> str:
@@ -108,7 +129,7 @@ def _last_words(report: Exit) -> str:
         return f'{report.name} has ended'
     again = ('the others go on' if report.restart_in is None
              else f'started again in {report.restart_in:g} s')
-    return (painted(f'{report.name} ended with code {report.code}', 'bad')
+    return (painted(f'{report.name} {report.how}', 'bad')
             + f', {again}; its log ends with\n{printable(report.log_tail)}')
 
 

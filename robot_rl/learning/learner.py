@@ -250,8 +250,8 @@ class Learner:
         method = self._method_of(path, arrays, manifest)
         sac = asdict(method.rule.config)
         if manifest.get('sac') != sac:
-            raise UserError(f'{path}: sac: expected {sac}, found {manifest.get("sac")}; use these '
-                            'parameters or another folder')
+            raise UserError(f'{path}: {_differences(sac, manifest.get("sac"))}; give the '
+                            'parameters that it was made with, or another folder')
         arrays = {name: array for name, array in arrays.items() if name != DEMONSTRATOR}
         fresh = self._arrays(method.rule.init(torch.Generator()))
         shapes = [{name: (array.shape, array.dtype) for name, array in found.items()}
@@ -318,3 +318,15 @@ class Learner:
         seen = self._observations()
         mean, std = seen.mean(axis=0), np.maximum(seen.std(axis=0), MIN_STD)
         self.normalizer = Normalizer(mean.astype(np.float32), std.astype(np.float32))
+
+
+def _differences(expected: dict, found) -> str:
+    """Return what a checkpoint's manifest has otherwise than the parameters."""
+    if not isinstance(found, dict):
+        return f'sac: expected a mapping, found {type(found).__name__}'
+    missing = object()
+    return ', '.join(
+        f'{key}: expected {expected.get(key, "no such parameter")}, '
+        f'found {found.get(key, "nothing")}'
+        for key in sorted({*expected, *found}, key=str)
+        if expected.get(key, missing) != found.get(key, missing))

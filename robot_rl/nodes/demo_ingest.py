@@ -39,6 +39,13 @@ class Tally:
     transitions: int = 0
     last_reason: str = ''
 
+    @property
+    def summary(self) -> str:
+        """What a scan has found, once it is over."""
+        refused = f', {self.refused} refused' if self.refused else ''
+        return (f'scanned: {self.bags} bags, {self.episodes} episodes, {self.transitions} '
+                f'transitions, {self.dropped} dropped{refused}')
+
 
 class DemoIngest(Node):
     """Reads in a thread of its own; the executor stays free."""
@@ -100,7 +107,7 @@ class DemoIngest(Node):
                 report.write(Path(settings.report_dir), ingest.readings)
             except OSError as error:
                 self._tell('no_report', str(error))
-        tally.text = 'done' if tally.episodes else 'no readable episode'
+        tally.text = tally.summary
         self._event('scanned', bags=tally.bags, episodes=tally.episodes, dropped=tally.dropped,
                     transitions=tally.transitions, refused=tally.refused)
 
@@ -111,8 +118,11 @@ class DemoIngest(Node):
     def _describe(self) -> Health:
         tally = self._tally
         values = {key: value for key, value in vars(tally).items() if key != 'text'}
-        level = WARN if tally.refused and self._fit.level == OK else self._fit.level
-        return Health('; '.join(filter(None, (tally.text, self._fit.text))),
+        absent = [f'{root}: no such folder' for root in self._live.settings.roots()
+                  if not root.exists()]
+        odd = tally.refused or absent
+        level = WARN if odd and self._fit.level == OK else self._fit.level
+        return Health('; '.join(filter(None, (*absent, tally.text, self._fit.text))),
                       {**values, **self._fit.values()}, level)
 
     def _parts(self) -> list[Part]:

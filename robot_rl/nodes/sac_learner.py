@@ -16,6 +16,7 @@ from robot_rl.catch_up import CatchUp
 from robot_rl.curves import FOLDER as CURVES
 from robot_rl.data.ingest import Ingest, IngestSettings
 from robot_rl.errors import UserError
+from robot_rl.files import refuse_unwritable
 from robot_rl.learning.config import DEMONSTRATOR, LearnerConfig, SacConfig, SIM_OPTIMAL
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.trainer import Trainer, TrainerSettings
@@ -44,6 +45,7 @@ class SacLearner(Node):
         contract = node_contract(self, settings.contract)
         learner = Learner(contract, _pick(LearnerConfig, settings), _pick(SacConfig, settings))
         folder = Path(settings.checkpoint_dir)
+        refuse_unwritable(folder)
         self._event = EventPublisher(self)
         self.get_logger().info(learner.resume(folder))
         if settings.compiled:
@@ -61,6 +63,8 @@ class SacLearner(Node):
             lambda data: self._actor.publish(bytes_message(data)), self.get_logger().info,
             self._on_event)
         self._trainer.train(settings.autotrain)
+        # What nobody has decided since: the robot goes on with the policy of before.
+        self._left_off = 0 if settings.autotrain else learner.updates
         self._trainer.start()
         self._republish = self.create_client(Trigger, 'republish')
         self._catch_up, self._vitals = CatchUp(ASK_AGAIN), LearningVitals(folder)
@@ -124,6 +128,7 @@ class SacLearner(Node):
     def _on_train(self, request, response):
         response.success = self._trainer.alive
         if response.success:
+            self._left_off = 0
             self._trainer.train(request.data)
         response.message = self._trainer.progress.text if not response.success else (
             'training' if request.data else 'paused')
@@ -145,8 +150,13 @@ class SacLearner(Node):
                    for key, value in (*progress.coverage, *progress.base)}
         warning = '; '.join(filter(None, (progress.warning, *self._warnings)))
         values |= {'method': self.settings.method, 'warning': warning}
-        level = ERROR if progress.error else WARN if progress.missing or warning else OK
-        text = '; '.join(filter(None, (progress.text, warning)))
+        text = progress.text
+        if self._left_off and text == 'paused':
+            text = (f'paused after a restart at {self._left_off} updates: call '
+                    f'{self.get_name()}/train true')
+        level = ERROR if progress.error else WARN if (
+            progress.missing or warning or self._left_off) else OK
+        text = '; '.join(filter(None, (text, warning)))
         return Health(text, values, level)
 
     def _on_event(self, kind: str, values: dict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
@@ -22,6 +23,16 @@ FRESH = 1.2         # s more, since a latched status may be a second old, before
 KINDS = {'std_srvs/srv/Trigger': Trigger, 'std_srvs/srv/SetBool': SetBool}
 UP = 'is its node up? see robot_rl status'
 LEVELS = ('ok', 'warn', 'error', 'stale')       # of DiagnosticStatus
+LOOK = 1.5          # s until nodes that run are surely discovered, before others are started
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a node last said of itself."""
+
+    level: str      # one of LEVELS
+    text: str
+    values: tuple[tuple[str, str], ...] = ()
 
 
 def call(service: str, value: bool | None, namespace: str = '') -> tuple[bool, str]:
@@ -49,8 +60,11 @@ def set_parameter(node: str, name: str, value, text: str, namespace: str = '') -
     A whole number is taken for a float, and text for text, where the parameter is one.
     """
     with listening(namespace) as ear:
-        names = _answer(ear, ListParameters, f'{node}/list_parameters',
-                        ListParameters.Request()).result.names
+        service = ear.resolve_service_name(f'{node}/list_parameters')
+        if not ear.until(lambda: ear.count_services(service), PRESENT):
+            raise UserError(f'{node}: expected a node that runs, found none of this name in '
+                            f'{PRESENT:g} s; {advice(node, set(ear.get_node_names()))}')
+        names = _answer(ear, ListParameters, service, ListParameters.Request()).result.names
         if name not in names:
             raise UserError(f'{node}: expected one of its parameters, found {name!r}; '
                             + advice(name, names, 'docs/nodes.md lists them'))
@@ -60,20 +74,29 @@ def set_parameter(node: str, name: str, value, text: str, namespace: str = '') -
         try:
             parameter = Parameter(name, kind, _typed(value, kind, text)).to_parameter_msg()
         except (TypeError, ValueError):
-            raise UserError(f'{node} {name}: expected a value of type '
-                            f'{kind.name.lower()}, found {text!r}') from None
+            raise UserError(f'{node} {name}: {wrong_type(kind, value, text)}') from None
         result, = _answer(ear, SetParameters, f'{node}/set_parameters',
                           SetParameters.Request(parameters=[parameter])).results
         return result.successful, result.reason
 
 
-def statuses(names: tuple[str, ...] = NODES, namespace: str = '') -> dict[str, tuple[str, str]]:
-    """Return {node: (level of LEVELS, text)} of the nodes that say how they are."""
-    found: dict[str, tuple[str, str]] = {}
+def running(names: Iterable[str], namespace: str = '') -> list[str]:
+    """Return the full names of those nodes that the graph has already; at most LOOK s."""
+    with listening(namespace) as ear:
+        wanted = {f'{ear.get_namespace().rstrip("/")}/{name}' for name in names}
+        if ear.until(lambda: wanted.intersection(ear.get_fully_qualified_node_names()), LOOK):
+            ear.until(lambda: False, KNOWN)     # the others too
+        return sorted(wanted.intersection(ear.get_fully_qualified_node_names()))
+
+
+def statuses(names: tuple[str, ...] = NODES, namespace: str = '') -> dict[str, Said]:
+    """Return what the nodes say that say how they are."""
+    found: dict[str, Said] = {}
 
     def hear(name: str, message: DiagnosticArray) -> None:
         for status in message.status[:1]:       # not its parts
-            found[name] = LEVELS[min(ord(status.level), len(LEVELS) - 1)], status.message
+            found[name] = Said(LEVELS[min(ord(status.level), len(LEVELS) - 1)], status.message,
+                               tuple((pair.key, pair.value) for pair in status.values))
 
     with listening(namespace) as ear:
         for name in names:
@@ -83,6 +106,13 @@ def statuses(names: tuple[str, ...] = NODES, namespace: str = '') -> dict[str, t
         if found:
             ear.until(lambda: False, FRESH)
     return {name: found[name] for name in names if name in found}
+
+
+def wrong_type(kind: Parameter.Type, value, text: str) -> str:
+    """Return what is said of a value that the user wrote as `text` and that is not of a type."""
+    one = kind.name.endswith('_ARRAY') and not isinstance(value, list)
+    return (f'expected a value of type {kind.name.lower()}, found {text!r}'
+            + (f"; write '[{text}]'" if one else ''))
 
 
 def advice(name: str, offered: Iterable[str], otherwise: str = UP) -> str:

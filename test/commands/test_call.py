@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +14,8 @@ ROS_2 = 'robot_rl.commands.call.live_module'
 @pytest.fixture
 def asking(monkeypatch):
     """Put a graph in place of ROS 2 that answers as told, and keeps what it was asked."""
-    stub = SimpleNamespace(asked=[], answer=(True, ''), NODES=('policy_server', 'safety_stop'),
-                           HEARD=4.0)
+    stub = SimpleNamespace(asked=[], answer=(True, ''), HEARD=4.0, NODES=(
+        'safety_stop', 'policy_server', 'data_recorder', 'sac_learner', 'demo_ingest'))
 
     def ask(*words):
         stub.asked.append(words)
@@ -23,6 +24,14 @@ def asking(monkeypatch):
     stub.call = stub.set_parameter = stub.statuses = ask
     monkeypatch.setattr(ROS_2, lambda name: stub)
     return stub
+
+
+def said(level: str, text: str, **values: str) -> SimpleNamespace:
+    return SimpleNamespace(level=level, text=text, values=tuple(values.items()))
+
+
+def table(capsys) -> list[list[str]]:
+    return [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:]]
 
 
 def test_the_answer_of_a_service_is_printed(asking, capsys):
@@ -63,25 +72,58 @@ def test_a_command_line_that_is_wrong_is_refused(asking, argv):
 
 
 def test_a_status_is_a_line_of_each_node(asking, capsys):
-    asking.answer = {'policy_server': ('ok', 'random: idle'), 'safety_stop': ('warn', 'not armed')}
+    asking.answer = dict.fromkeys(asking.NODES, said('ok', 'idle')) | {
+        'safety_stop': said('warn', 'not armed')}
     assert main(['status']) == 0
-    assert [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:]] == [
-        ['policy_server', 'ok', 'random: idle'], ['safety_stop', 'warn', 'not armed']]
+    assert table(capsys) == [['safety_stop', 'warn', 'not armed'],
+                             *([name, 'ok', 'idle'] for name in asking.NODES[1:])]
 
 
-def test_an_error_and_silence_end_with_1(asking, capsys):
-    asking.answer = {'policy_server': ('error', 'stopped: watchdog')}
+def test_a_node_of_the_robot_that_is_silent_beside_others_is_absent(asking, capsys):
+    asking.answer = {'safety_stop': said('ok', 'armed'), 'data_recorder': said('ok', 'waiting')}
+    assert main(['status']) == 1
+    silent = ['absent', 'said nothing in 4 s']
+    assert table(capsys) == [['safety_stop', 'ok', 'armed'], ['policy_server', *silent],
+                             ['data_recorder', 'ok', 'waiting'], ['sac_learner', *silent]]
+
+
+def test_demo_ingest_needs_nobody_beside_it(asking, capsys):
+    asking.answer = {'demo_ingest': said('ok', 'no scan yet')}
+    assert main(['status']) == 0
+    assert table(capsys) == [['demo_ingest', 'ok', 'no scan yet']]
+
+
+def test_the_status_of_one_node_has_its_figures_below(asking, capsys):
+    asking.answer = {'policy_server': said('ok', 'idle', episodes='12', policy='learned 3')}
+    assert main(['status', 'policy_server']) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        '', '  figure    value', '  episodes  12', '  policy    learned 3']
+
+
+def test_a_misspelt_node_is_told_with_what_may_be_meant(asking, capsys):
+    asking.answer = {}
+    assert main(['status', 'polcy_server']) == 1
+    assert 'did you mean policy_server?' in capsys.readouterr().out
+
+
+def test_an_error_and_silence_end_with_1(asking, monkeypatch, capsys):
+    monkeypatch.setenv('ROS_DOMAIN_ID', '99')
+    asking.answer = {'policy_server': said('error', 'stopped: watchdog')}
     assert main(['status', 'policy_server']) == 1
     asking.answer = {}
     assert main(['status', 'policy_server']) == 1
     assert main(['status']) == 1
     printed = capsys.readouterr().out
-    assert 'absent' in printed and 'no node of robot_rl said anything in 4 s' in printed
+    assert 'policy_server said nothing in 4 s in ROS_DOMAIN_ID=99\n' in printed
+    assert 'no node of robot_rl said anything in 4 s in ROS_DOMAIN_ID=99\n' in printed
 
 
 def test_without_ros_2_it_says_so(monkeypatch, capsys):
     def absent(name):
-        raise ModuleNotFoundError(name='rclpy')
+        if name.startswith('robot_rl.ros'):
+            raise ModuleNotFoundError(name='rclpy')
+        return found(name)
+    found = importlib.import_module
     monkeypatch.setattr('importlib.import_module', absent)
     assert main(['status']) == 2
     assert 'rclpy: expected ROS 2' in capsys.readouterr().err

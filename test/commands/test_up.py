@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from robot_rl import bringup
@@ -31,6 +32,8 @@ def started(monkeypatch):
         monkeypatch.setattr(bringup, 'command', command)
         return specs
     monkeypatch.setattr('robot_rl.commands.up.find_spec', lambda name: name)
+    monkeypatch.setattr('robot_rl.commands.up.live_module', lambda name: SimpleNamespace(
+        running=lambda names, namespace: []))
     return put
 
 
@@ -122,4 +125,46 @@ def test_a_run_folder_that_cannot_be_made_fails_before_anything_starts(started, 
     started()
     (tmp_path / 'file').write_text('')
     assert main(['up', 'reach', '--run-dir', str(tmp_path / 'file')]) == 1
-    assert 'file' in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f'error: {tmp_path}/file/logs: cannot be written: Not a directory; name a folder that can '
+        'be written\n')
+
+
+def test_a_node_that_was_killed_is_told_by_its_signal(started, tmp_path, capsys):
+    started(policy_server='import os; os.kill(os.getpid(), 9)')
+    assert main(['up', 'reach', '--run-dir', str(tmp_path), '--nodes', 'policy_server']) == 1
+    printed = capsys.readouterr().out
+    assert 'policy_server was killed by signal 9, the others go on; ' in printed
+    assert printed.endswith('failed: policy_server (killed by signal 9)\n')
+
+
+def test_a_node_that_runs_already_is_refused(started, tmp_path, monkeypatch, capsys):
+    specs = started()
+    asked = []
+
+    def running(names, namespace):
+        asked.append((names, namespace))
+        return ['/cell/policy_server']
+    monkeypatch.setattr('robot_rl.commands.up.live_module',
+                        lambda name: SimpleNamespace(running=running))
+    monkeypatch.setenv('ROS_DOMAIN_ID', '7')
+    argv = ['up', 'reach', '--run-dir', str(tmp_path / 'run'), '--namespace', 'cell', '--nodes',
+            'policy_server,safety_stop']
+    assert main(argv) == 2
+    assert capsys.readouterr().err == (
+        'error: /cell/policy_server already runs in ROS_DOMAIN_ID 7: end it, or give this graph '
+        '--namespace, or another ROS_DOMAIN_ID; one that was killed just now is seen for 20 s '
+        'more\n')
+    assert asked == [(['safety_stop', 'policy_server'], 'cell')] and not specs
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_section_of_no_node_is_a_warning(started, tmp_path, capsys):
+    started(policy_server='exit(0)')
+    file = tmp_path / 'mine.yaml'
+    file.write_text('policy_server: {ros__parameters: {seed: 1}}\n')
+    assert main(['up', 'reach', '--run-dir', str(tmp_path), '--nodes', 'policy_server',
+                 '--namespace', 'cell', '--params-file', str(file)]) == 0
+    assert capsys.readouterr().err == (
+        f'warning: {file}: section policy_server is of no node that is started here; '
+        'write /**/policy_server\n')

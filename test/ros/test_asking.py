@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from rclpy.parameter import Parameter
 from robot_rl.cli import main
 from robot_rl.ros import asking
 
@@ -50,6 +51,24 @@ def run(shell, capsys, monkeypatch):
 def test_a_node_says_how_it_is(run):
     code, printed = run('status', 'policy_server')
     assert code == 0 and 'policy_server  ok     learn' in printed and 'idle' in printed
+    assert '\n\n  figure ' in printed and '\n  policy_version ' in printed
+
+
+def test_nodes_of_the_robot_that_are_not_there_are_absent(run, monkeypatch):
+    monkeypatch.setattr(asking, 'HEARD', 6.0)
+    code, printed = run('status')
+    assert code == 1 and 'data_recorder  absent  said nothing in 6 s' in printed
+    assert 'policy_server  ok' in printed and 'sim_bridge' not in printed
+
+
+def test_a_second_graph_of_that_name_is_refused(run, tmp_path):
+    code, printed = run('up', 'reach', '--run-dir', str(tmp_path / 'run'))
+    assert code == 2 and 'error: /cell/' in printed and ' already run' in printed
+    assert not (tmp_path / 'run').exists()
+
+
+def test_nodes_that_are_not_there_do_not_run():
+    assert asking.running(['policy_server'], 'elsewhere') == []
 
 
 def test_a_service_is_called_and_answers(run):
@@ -70,6 +89,8 @@ def test_a_call_that_fits_no_service_is_refused(run, monkeypatch):
     assert code == 2 and '/cell/policy_server/stpo: expected a service of type' in printed
     code, printed = run('set', 'data_recorder', 'mode', 'x')
     assert code == 2 and 'is its node up?' in printed
+    code, printed = run('set', 'polcy_server', 'mode', 'x')
+    assert code == 2 and 'did you mean policy_server?' in printed
 
 
 def test_a_parameter_is_set_or_refused(run):
@@ -85,6 +106,13 @@ def test_a_parameter_that_is_not_there_or_of_another_type_is_bad_input(run):
     assert code == 2 and 'did you mean mode?' in printed
     code, printed = run('set', 'policy_server', 'run_episodes', 'many')
     assert code == 2 and "expected a value of type integer, found 'many'" in printed
+
+
+def test_one_value_in_place_of_a_list_is_advised_of():
+    kind = Parameter.Type.STRING_ARRAY
+    assert asking.wrong_type(kind, 'run1/bags', 'run1/bags') == (
+        "expected a value of type string_array, found 'run1/bags'; write '[run1/bags]'")
+    assert asking.wrong_type(kind, [3], '[3]').endswith("found '[3]'")
 
 
 def test_a_name_that_is_not_there_is_advised_of():

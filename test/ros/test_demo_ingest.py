@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from episodes import make_steps
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from robot_rl.data.bag import BagWriter
 from robot_rl.data.steps import STEPS_TYPE
 from robot_rl.nodes.demo_ingest import DemoIngest
 from robot_rl.ros.codecs import step_message
+from robot_rl.ros.qos import LATCHED
 from std_srvs.srv import Trigger
 
 
@@ -47,7 +49,8 @@ def test_a_scan_counts_what_the_bags_hold(scan, make_contract, tmp_path):
     for number in (1, 2):
         write_bag(tmp_path / 'bags' / f'episode_{number}', make_contract(), number)
     bench = scan(tmp_path / 'bags')
-    bench.says(text='done', bags=2, episodes=2, transitions=12, successes=2, refused=0)
+    bench.says(text='scanned: 2 bags, 2 episodes, 12 transitions, 0 dropped', bags=2, episodes=2,
+               transitions=12, successes=2, refused=0)
 
 
 def test_one_bad_bag_never_stops_the_others(scan, make_contract, tmp_path):
@@ -63,7 +66,8 @@ def test_one_bad_bag_never_stops_the_others(scan, make_contract, tmp_path):
     assert [part in reason for part, reason in zip(
         ('no such file', 'control_rate: expected 20.0, found 10.0', 'episode_2'), reasons,
         strict=True)] == [True] * 3
-    bench.says(text='done', bags=1, transitions=6, refused=3)
+    bench.says(text=f'{tmp_path}/nowhere: no such folder; scanned: 1 bags, 1 episodes, '
+               '6 transitions, 0 dropped, 3 refused', bags=1, transitions=6, refused=3)
 
 
 def test_only_successes_are_taken_where_asked_for_and_the_rest_is_told(scan, make_contract,
@@ -72,7 +76,8 @@ def test_only_successes_are_taken_where_asked_for_and_the_rest_is_told(scan, mak
         write_bag(tmp_path / 'bags' / f'episode_{number}', make_contract(), number + 1,
                   outcome=outcome)
     bench = scan(tmp_path / 'bags', outcomes='successes')
-    bench.says(text='done', episodes=1, dropped=1, transitions=6)
+    bench.says(text='scanned: 2 bags, 1 episodes, 6 transitions, 1 dropped', episodes=1,
+               dropped=1, transitions=6)
     assert 'not a success: failure' in bench.event('dropped')['reason']
 
 
@@ -89,7 +94,15 @@ def test_a_report_that_cannot_be_written_is_told_and_the_scan_counts(scan, make_
     (tmp_path / 'taken').write_text('x')
     bench = scan(tmp_path / 'bags', report_dir=str(tmp_path / 'taken'))
     assert 'taken' in bench.event('no_report')['reason']
-    bench.says(text='done', episodes=1)
+    bench.says(text='scanned: 1 bags, 1 episodes, 6 transitions, 0 dropped', episodes=1)
+
+
+def test_a_folder_that_does_not_exist_is_told_before_a_scan(start, tmp_path):
+    bench = start(DemoIngest, bags=[str(tmp_path / 'nowhere')])
+    bench.says(text=f'{tmp_path}/nowhere: no such folder; no scan yet')
+    levels = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'demo_ingest/status', LATCHED)
+    bench.until(lambda: levels)
+    assert levels[-1].status[0].level == DiagnosticStatus.WARN
 
 
 def test_a_scan_of_nothing_is_refused(start):

@@ -448,6 +448,28 @@ def test_a_checkpoint_is_written_when_asked_and_taken_up_by_the_next_learner(lea
     recorder.bench.until(lambda: versions(recorder) == [15])
 
 
+def test_a_learner_that_came_back_paused_says_so_until_somebody_decides(learn):
+    recorder = learn(autotrain=True)
+    recorder.send(make_record(recorder.contract, 1, 1, 15))
+    recorder.until(updates=15)
+    recorder.bench.node.close()
+    recorder = learn()
+    recorder.warns('paused after a restart at 15 updates: call sac_learner/train true')
+    recorder.bench.call(SetBool, 'sac_learner/train', data=False)
+    recorder.bench.says(text='paused')
+    recorder.bench.until(
+        lambda: recorder.levels[-1].status[0].level == DiagnosticStatus.OK)
+    recorder = learn(autotrain=True)
+    recorder.bench.says(updates=15)
+    assert 'restart' not in recorder.bench.status['text']
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_is_refused_at_start(learn, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match='file/below: Not a directory; name a folder that can be'):
+        learn(checkpoint_dir=str(tmp_path / 'file' / 'below'))
+
+
 def test_a_damaged_checkpoint_is_told_on_status_and_events_and_the_one_before_taken(
         learn, tmp_path):
     recorder = learn(autotrain=True, checkpoint_period=10)
@@ -468,8 +490,10 @@ def test_a_damaged_checkpoint_is_told_on_status_and_events_and_the_one_before_ta
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(learn, tmp_path):
-    (tmp_path / 'checkpoints').write_text('a file in the way')
     recorder = learn(autotrain=True)
+    folder = tmp_path / 'checkpoints'
+    folder.rename(tmp_path / 'moved')
+    folder.write_text('a file in the way')
     assert recorder.bench.call(Trigger, 'sac_learner/save_checkpoint').success
     assert 'File exists' in recorder.bench.event('checkpoint_failed')['reason']
     recorder.bench.until(lambda: recorder.levels
