@@ -15,7 +15,8 @@ import platform
 import time
 
 from robot_rl import __version__
-from robot_rl.bringup import NodeSpec
+from robot_rl.bringup import keep_apart, NodeSpec
+from robot_rl.commands.live import live_module
 from robot_rl.contract import load_contract
 from robot_rl.demo_options import DemoOptions
 from robot_rl.errors import UserError
@@ -34,12 +35,14 @@ LOCKSTEP_SILENCE = 10.0
 class Demo:
     """The operator's part: phases in order, with one live progress line."""
 
+    command = 'demo'            # of make, and of robot_rl
     mode = 'mixed'              # of the policy server, while the learner learns
     check_after = math.inf      # episodes of learning after which it is checked at the latest
 
     def __init__(self, options: DemoOptions):
         self.contract, self.options = load_contract(options.contract), options
         self.check()
+        self.look_around()
         self.options = replace(options, run_dir=_fresh_folder(options.run_dir))
         write_atomic(self.options.run_dir / 'contract.yaml', self.contract.text)
         self.started = time.time()
@@ -56,6 +59,11 @@ class Demo:
         from robot_rl.sim.twin import Twin
 
         Twin(self.contract, load_gap(self.options.gap))
+
+    def look_around(self) -> None:
+        """Stay on this computer; raise UserError where a robot or a graph of ours is there."""
+        keep_apart()
+        live_module('alone').refuse_company(self.contract, self.command)
 
     def graph(self) -> tuple[NodeSpec, ...]:
         """Return the nodes to start with."""
@@ -139,8 +147,7 @@ class Demo:
 
     def _learned_from(self) -> dict[str, int]:
         return {'episodes': len(self.session.successes('learn', 'explore')),
-                'robot_steps': self.session.operator.number('sac_learner',
-                                                            'transitions_trained_on')}
+                'robot_steps': self.session.steps('learn', 'explore')}
 
     def _actor_version(self) -> int:
         from robot_rl.learning.diffusion_policy import decode_actor

@@ -23,6 +23,7 @@ START = ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder')
 class DemonstrationsDemo(Demo):
     """Record, fit, measure, steer; takes DemonstrationsOptions."""
 
+    command = 'demo-demonstrations'
     mode = 'learn'
     check_after = 20
 
@@ -110,7 +111,7 @@ class DemonstrationsDemo(Demo):
             f'steered: success {percent(base.get("base_success"))} before the first update, '
             f'{percent(report["success_final"])} in the end; target {report["target"]:.0%} '
             + (f'reached after {reached["episodes"]} episodes, {reached["robot_steps"]} robot '
-               'steps' if reached else 'not reached'))
+               'steps of training' if reached else 'not reached'))
         kept = report['kept'] or {}
         lines.append(f'kept: {kept.get("policy", "nothing")}; {report["updates"] or 0} updates, '
                      f'{report["wall_seconds"]} s')

@@ -30,7 +30,7 @@ class DemoOptions:
     target: float = option(0.95, 'success rate of the last 20 episodes, and of a greedy check, '
                            'at which learning ends', 0.0, 1.0)
     evaluation: int = option(20, 'episodes of each policy that is measured', 1, 10_000)
-    video: bool = option(True, 'do not render the kept behaviour')
+    video: bool = option(True, 'render the kept behaviour to final.gif')
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from robot_rl.fields import ACTION_TYPES, REWARD_TYPES
 from robot_rl.inputs import Observation
 from robot_rl.observation import MAX_AHEAD
 from robot_rl.safety.settings import Intervention, Switch
+from robot_rl.starting_contract import is_homing
 
 OK, NOTE, WRONG = 'ok', 'note', 'wrong'
 COMMANDERS = ('policy_server', 'safety_stop')       # who of us sends actions
@@ -22,7 +23,7 @@ SLOW = 0.9              # of the control rate; less is worth a note
 AHEAD = 0.05            # s; stamps further ahead are of a clock that differs
 OTHER_CLOCK = 1000.0    # s; stamps that far off are of another kind of clock
 PEOPLE = ('e_stop', 'dead_man', 'intervention')
-MAX_NAMED = 5           # of the topics that might be meant
+MAX_NAMED = 5           # of the topics or services that might be meant
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ class LiveGraph:
 
     seconds: float
     topics: dict[str, Topic]        # by their key in the contract, as `topic_keys` has them
-    published: dict[str, tuple[str, ...]] = field(default_factory=dict)     # topic -> types
+    # Of others than our nodes, and not of topics that the contract names: topic -> types
+    published: dict[str, tuple[str, ...]] = field(default_factory=dict)
     awaited: dict[str, tuple[str, ...]] = field(default_factory=dict)       # who listens, the same
     reset: tuple[str, ...] | None = None        # types of the reset service, None: not there
     clock: tuple[str, ...] = ()                 # nodes that publish /clock
+    services: dict[str, str] = field(default_factory=dict)      # that may reset -> type, of others
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,13 @@ def _others(wanted: str, topics: dict[str, tuple[str, ...]]) -> str:
     return f'; there are {", ".join(found[:MAX_NAMED])}' if found else ''
 
 
+def _candidates(services: dict[str, str]) -> str:
+    """Return the services that may reset, of which those that are called so come first."""
+    found = sorted(services, key=lambda name: (not is_homing(name), name))[:MAX_NAMED]
+    named = ', '.join(f'{name} ({services[name]})' for name in found)
+    return f'; there are {named}' if named else ''
+
+
 def _sent(contract: Contract, key: str, action: Action, graph: LiveGraph
           ) -> Iterator[tuple[str, str]]:
     """Yield what is to say of the topic that commands the robot."""
@@ -245,7 +255,8 @@ def _reset(contract: Contract, graph: LiveGraph) -> Iterator[tuple[str, str]]:
     wanted = contract.episode.reset_type
     if graph.reset is None:
         yield WRONG, ('nobody serves it; start its node, correct episode.reset.service, or leave '
-                      'episode.reset out where somebody resets by hand')
+                      'episode.reset out where somebody resets by hand'
+                      + _candidates(graph.services))
     elif wanted not in graph.reset:
         yield WRONG, (f'is served as {", ".join(graph.reset)}, the contract says {wanted}; '
                       'correct episode.reset.type')

@@ -53,6 +53,11 @@ def find_runs(root: Path) -> list[Path]:
     return [folder for folder in sorted(root.iterdir()) if _is_run(folder)]
 
 
+def is_running(folder: Path) -> bool:
+    """Tell whether a node is at work in the folder of a run: whoever writes there holds a lock."""
+    return any(is_held(lock) for pattern in LOCKS for lock in folder.glob(pattern))
+
+
 def summarize(folder: Path) -> RunSummary:
     """Return what the folder of a run tells; only the newest of its bags are opened."""
     notes = []
@@ -109,7 +114,7 @@ def _state(folder: Path, run: dict, newest: list[BagInfo]) -> tuple[str, list[st
         return 'failed', [ended.removeprefix('failed: ')]
     if ended in ('completed', 'interrupted'):
         return {'completed': 'finished'}.get(ended, ended), []
-    if any(is_held(lock) for pattern in LOCKS for lock in folder.glob(pattern)):
+    if is_running(folder):
         return 'running', []
     if run:     # nobody is at work: it was killed, or has just begun
         young = time.time() - (folder / RUN).stat().st_mtime < STARTING

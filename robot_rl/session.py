@@ -40,7 +40,7 @@ class Session:
         self._stops = 0                                 # that were cleared
         self._supervisor: Supervisor | None = None
         self.operator = None
-        self.ends: list[tuple[str, bool]] = []          # (mode, success) of every episode
+        self.ends: list[tuple[str, bool, int]] = []     # (mode, success, steps) of each episode
         self._followed = '', 0                          # mode, and episodes of it before
         self.kept: dict[str, str] = {}                  # figures of the last evaluate_and_keep
         self.seconds: dict[str, float] = {}             # of waiting, by phase
@@ -86,7 +86,11 @@ class Session:
 
     def successes(self, *modes: str) -> list[bool]:
         """Return how the episodes of these modes ended, oldest first."""
-        return [success for mode, success in self.ends if mode in modes]
+        return [success for mode, success, _ in self.ends if mode in modes]
+
+    def steps(self, *modes: str) -> int:
+        """Return how many steps the robot took in the episodes of these modes."""
+        return sum(steps for mode, _, steps in self.ends if mode in modes)
 
     @property
     def results(self) -> list[bool]:
@@ -186,7 +190,8 @@ class Session:
 
     def _on_event(self, kind: str, values: dict[str, str]) -> None:
         if kind == 'end':
-            self.ends.append((values['mode'], values['success'] == 'True'))
+            self.ends.append((values['mode'], values['success'] == 'True',
+                              int(values['steps'])))
         elif kind == 'kept':
             self.kept = values
 

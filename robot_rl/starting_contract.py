@@ -55,7 +55,7 @@ class Survey:
     seen: tuple[Seen, ...] = ()
     commanded: tuple[Commanded, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()      # (topic, type): e-stop, dead-man, controls
-    resets: tuple[tuple[str, str], ...] = ()        # (service, type)
+    resets: tuple[tuple[str, str], ...] = ()        # (service, type) of all that may reset
 
 
 def starting_contract(robot: str, task: str, survey: Survey) -> str:
@@ -76,8 +76,7 @@ def starting_contract(robot: str, task: str, survey: Survey) -> str:
         '', *_action(commands[0] if commands else None, proposed),
         *(f'# or: topic: {one.topic}, type: {one.type}, of {one.node}' for one in commands[1:]),
         '', 'episode:', _noted('  horizon: TODO', 'control steps, then truncation'),
-        *([f'  # reset: {{service: {service}, type: {kind}}}' for service, kind in survey.resets]
-          or ['  # reset: {service: ..., type: std_srvs/srv/Trigger}   or somebody does it']),
+        *_resets(survey.resets),
         '', *_safety(survey.switches), '',
         _noted('reward: TODO', 'module:function of an installed package, or a topic'),
         _noted('success: TODO', 'module:function, or left out: then people tell'), ''])
@@ -173,6 +172,25 @@ def _stop(one: Commanded) -> str:
     if one.type == TWIST or 'velocity' in one.topic or 'effort' in one.topic:
         return 'zeros'
     return 'hold' if one.type == TRAJECTORY or 'position' in one.topic else 'TODO'
+
+
+def is_homing(service: str) -> bool:
+    """Tell whether the name of a service says that it brings the robot back."""
+    return any(word in service for word in ('reset', 'home'))
+
+
+def _resets(services: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the service that resets, where one alone is called so; the others to choose from."""
+    meant = [service for service, _ in services if is_homing(service)]
+    for service, kind in services:
+        line = f'reset: {{service: {service}, type: {kind}}}'
+        if meant == [service]:
+            yield '  # called before every episode: TODO is the world back when it answers?'
+            yield f'  {line}'
+        else:
+            yield f'  # {line}'
+    if not services:
+        yield '  # reset: {service: ..., type: std_srvs/srv/Trigger}   or somebody does it'
 
 
 def _safety(switches: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -12,9 +12,16 @@ from robot_rl.demo import Demo
 from robot_rl.demo_demonstrations import DemonstrationsDemo
 from robot_rl.demo_options import SimulatorOptions
 from robot_rl.demo_simulator import SimulatorDemo
+from robot_rl.errors import UserError
 from robot_rl.report.run import write_report
 
 REACH = load_contract('reach').text
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Look at no graph: ros/test_alone.py does."""
+    monkeypatch.setattr(Demo, 'look_around', lambda demo: None)
 
 
 @pytest.fixture
@@ -90,6 +97,21 @@ def test_a_contract_without_simulation_is_refused(earlier, refused, command):
 def test_alpha_between_its_ranges_is_refused(earlier, refused):
     printed = refused('--alpha', '-0.5', '--run-dir', earlier, command='demo-demonstrations')
     assert '--alpha: expected from 0 to 10, or -1, found -0.5' in printed
+
+
+def test_company_is_refused_before_an_earlier_run_is_renamed(earlier, refused, monkeypatch):
+    def look(demo):
+        raise UserError('ROS domain 5: expected nobody')
+    monkeypatch.setattr(Demo, 'look_around', look)
+    assert 'expected nobody' in refused('--run-dir', earlier, '--contract', 'reach')
+    assert [path.name for path in earlier.parent.iterdir()] == ['run']
+
+
+def test_what_was_learned_from_is_counted_in_steps_of_training_episodes(tmp_path):
+    demo = SimulatorDemo(SimulatorOptions(contract='reach', run_dir=tmp_path / 'run'))
+    for mode, steps in (('explore', 10), ('transfer', 100), ('learn', 7), ('evaluate', 100)):
+        demo.session._on_event('end', {'mode': mode, 'success': 'True', 'steps': str(steps)})
+    assert demo._learned_from() == {'episodes': 2, 'robot_steps': 17}
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path, refused):

@@ -119,3 +119,11 @@ def test_a_trajectory_controller_may_have_another_order_but_no_other_joints():
     for joints, wrong in ((names[::-1], 0), (names[:-1], 1), ((), 0)):
         end = Endpoint('/fr3_arm_controller', contract.action.type, joints=joints)
         assert len(said(contract, 'action', subscribers=(end,))) == wrong
+
+
+def test_of_a_reset_that_nobody_serves_candidates_are_named_those_that_say_so_first(contract):
+    served = {'/gripper/open': 'std_srvs/srv/Trigger', '/my_arm/home': 'std_srvs/srv/Empty'}
+    graph_of_it = replace(graph(contract), reset=None, services=served)
+    (verdict, text), = [found for line in judge(contract, graph_of_it) for found in line.findings]
+    assert verdict == 'wrong' and text.endswith(
+        '; there are /my_arm/home (std_srvs/srv/Empty), /gripper/open (std_srvs/srv/Trigger)')

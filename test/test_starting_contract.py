@@ -110,7 +110,25 @@ def test_switches_and_resets_that_are_live_are_there_to_uncomment():
         (('home/reset', 'std_srvs/srv/Trigger'),)))
     assert '#   e_stop: {topic: stop, type: std_msgs/msg/Bool, timeout: 0.5}' in text
     assert '#   dead_man: {topic: pad, type: sensor_msgs/msg/Joy, button: 4, timeout: 0.5}' in text
-    assert '  # reset: {service: home/reset, type: std_srvs/srv/Trigger}' in text
+    assert '\n  reset: {service: home/reset, type: std_srvs/srv/Trigger}\n' in text
+
+
+def reset_lines(*services: str) -> list[str]:
+    text = starting_contract('robot', 'task', Survey((ARM,), (FORWARD,), resets=tuple(
+        (service, 'std_srvs/srv/Trigger') for service in services)))
+    return [line for line in text.splitlines() if 'reset: {' in line]
+
+
+def test_the_one_service_that_says_that_it_resets_is_chosen_and_the_others_are_there():
+    assert reset_lines('arm/home', 'gripper/open') == [
+        '  reset: {service: arm/home, type: std_srvs/srv/Trigger}',
+        '  # reset: {service: gripper/open, type: std_srvs/srv/Trigger}']
+
+
+@pytest.mark.parametrize('services', [('arm/home', 'world/reset'), ('gripper/open',)])
+def test_which_service_resets_is_not_guessed(services):
+    assert reset_lines(*services) == [
+        f'  # reset: {{service: {service}, type: std_srvs/srv/Trigger}}' for service in services]
 
 
 def test_many_long_names_are_wrapped_and_read_back():

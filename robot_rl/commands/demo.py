@@ -13,7 +13,10 @@ from robot_rl.demo_options import DemonstrationsOptions, DemoOptions, SimulatorO
 
 
 class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Shows the defaults, and the examples as they are written."""
+    """Shows the defaults of what takes a value, and the examples as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help if action.nargs == 0 else super()._get_help_string(action)
 
 
 def add(commands) -> None:
@@ -44,7 +47,8 @@ def _add_options(parser: argparse.ArgumentParser, kind: type[DemoOptions]) -> No
     for item in fields(kind):
         name, text = item.name.replace('_', '-'), item.metadata['help']
         if isinstance(item.default, bool):
-            parser.add_argument(f'--no-{name}', dest=item.name, action='store_false', help=text)
+            parser.add_argument(f'--no-{name}', dest=item.name, action='store_false',
+                                help=f'do not {text}')
         else:
             parse = (partial(_number, item) if isinstance(item.default, (int, float)) else
                      type(item.default))

@@ -53,8 +53,9 @@ def _run(arguments: argparse.Namespace) -> int:
                         'with --out')
     found = live_module('live_survey').survey(arguments.seconds, arguments.namespace)
     if not found.seen and not found.commanded:
-        raise UserError('the live graph: expected topics of a robot, found none; is it up, and '
-                        'are ROS_DOMAIN_ID and the discovery range those of the robot?')
+        raise UserError('the live graph: expected topics of a robot, found none but of our own '
+                        'nodes; is it up, and are ROS_DOMAIN_ID and the discovery range '
+                        'those of the robot?')
     write_atomic(out, starting_contract(arguments.robot, arguments.task, found))
     print(f'{out}: {len(found.seen)} topics to observe, {len(found.commanded)} to command')
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from robot_rl.commands.contracts import add_contract
 from robot_rl.commands.parsing import add_command, add_group, add_json
-from robot_rl.errors import EXIT_FAILED
+from robot_rl.errors import EXIT_FAILED, UserError
 from robot_rl.terminal import aligned, painted, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = {'robot_rl policy inspect runs/demo/policy.safetensors': 'what it is'
             'and whether it fits'}
 SHOWN = ('kind', 'version', 'contract_hash', 'interface')       # elsewhere than among the rest
 MAX_DEPTH = 6           # of nested mappings that are indented; deeper ones go on one line
+MAX_NAMED = 10          # policies of a folder
 MAX_TEXT = 100          # characters of a value
 
 
@@ -44,11 +45,24 @@ def _run(arguments: argparse.Namespace) -> int:
     from robot_rl.contract import load_contract
     from robot_rl.learning.artifact_summary import read_artifact
 
+    if arguments.file.is_dir():
+        raise UserError(f'{arguments.file}: expected a safetensors file, found a folder'
+                        + _within(arguments.file))
     contract = load_contract(arguments.contract) if arguments.contract else None
     found = read_artifact(arguments.file, contract)
     print(json.dumps(asdict(found), indent=2) if arguments.json
           else '\n'.join(_lines(found, arguments.contract)))
     return EXIT_FAILED if found.misfit else 0
+
+
+def _within(folder: Path) -> str:
+    """Return the names of the policies in a folder, those that lie the least deep first."""
+    found = sorted((path.relative_to(folder) for path in folder.rglob('*.safetensors')),
+                   key=lambda path: (len(path.parts), path))
+    if not found:
+        return ''
+    more = f' and {len(found) - MAX_NAMED} more' if len(found) > MAX_NAMED else ''
+    return f'; it has {", ".join(map(str, found[:MAX_NAMED]))}{more}'
 
 
 def _lines(found: ArtifactSummary, contract: str | None) -> Iterator[str]:

@@ -15,6 +15,7 @@ from robot_rl.report.bags import pooled
 from robot_rl.report.demonstrators import calibration_figure, names
 from robot_rl.report.episodes import Episode
 from robot_rl.report.figures import success_figure, WINDOW
+from robot_rl.report.reasons import UNKNOWN
 from robot_rl.terminal import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ LEFT_OUT = ('What was stopped or cut off (by the gate, the watchdog, an operator
             'no longer succeed, and a policy that a person helped is not measured: such episodes '
             'count neither as successes nor as failures. How many there are stands beside each '
             'rate, and why under ends and stops.')
+NO_REASON = (f' "{UNKNOWN}": no message in the bag tells why that episode ended; it was lost, or '
+             'the recorder was not up when it came.')
 NO_CURVES = 'No learner left curves in checkpoints/curves of this run.'
 
 
@@ -73,13 +76,15 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.4, **options):
 
 
 def _success(report: dict, episodes: list[Episode]) -> Chart:
-    title = 'Success against robot steps'
+    title = 'Success against training steps'
     if not episodes:
         return Chart('success', title, 'No episode was recorded.')
     out = report['episodes_left_out']
     says = (f'Share of the last {WINDOW} episodes that succeeded, with its 95 % Wilson band; '
             f'marks are policies that were measured. n = {len(episodes) - sum(out.values())} '
-            f'episodes, {report["robot_steps"]:,} robot steps. '
+            f'episodes. The axis counts the {report["training_steps"]:,} of '
+            f'{report["robot_steps"]:,} robot steps that were taken in training episodes, those '
+            'that the learner takes for experience; measuring a policy adds none. '
             f'{LEFT_OUT if any(out.values()) else NOT_STOPPED}')
     return Chart('success', title, says,
                  success_figure(episodes, names(report['demonstrators'])))
@@ -283,7 +288,7 @@ def _ends(report: dict) -> Chart:
     total = sum(stops.values())
     return Chart('ends', title, f'What ended n = {sum(ended.values())} episodes, and {total} '
                  f'stop{"" if total == 1 else "s"} by reason. Stops between episodes are in no '
-                 'bag.', figure)
+                 f'bag.{NO_REASON if UNKNOWN in ended else ""}', figure)
 
 
 def _logarithmic(axes) -> None:

@@ -12,14 +12,14 @@ from robot_rl.files import write_atomic
 from robot_rl.intervals import wilson
 from robot_rl.report.charts import Chart, new_figure
 from robot_rl.report.episodes import Episode
-from robot_rl.report.figures import draw_curve
+from robot_rl.report.figures import draw_curve, TRAINING_STEPS
 from robot_rl.report.page import beside, contents, drawing, inline, number, PAGE, page, table, text
 from robot_rl.report.run import write_run
-from robot_rl.run_folder import BAGS, WINDOW
+from robot_rl.run_folder import WINDOW
 from robot_rl.terminal import aligned
 
 MOST = 10       # runs in one picture: so many colours can be told apart
-COLUMNS = ('run', 'success at the end', 'n', 'episodes', 'robot steps', 'steps to target',
+COLUMNS = ('run', 'success at the end', 'n', 'episodes', 'robot steps', 'training steps to target',
            'updates', 'kept', 'stops', 'taken over')
 
 
@@ -51,13 +51,13 @@ def write_comparison(run_dirs: list[Path], path: Path) -> list[str]:
 
 
 def compared(runs: list[tuple[str, list[Episode]]]) -> Chart:
-    """Draw success while learning against robot steps, one colour per run."""
-    title, figure = 'Success against robot steps', None
+    """Draw success while learning against training steps, one colour per run."""
+    title, figure = 'Success against training steps', None
     counts = []
     for place, (name, episodes) in enumerate(runs):
         steps, points = 0, []
         for one in episodes:
-            if one.folder != BAGS:
+            if not one.learned_from:
                 continue
             steps += one.steps
             if SOURCES.get(one.mode) == 'online' and not one.left_out:
@@ -69,7 +69,7 @@ def compared(runs: list[tuple[str, list[Episode]]]) -> Chart:
             draw_curve(axes, points, name, f'C{place}')
     if figure is None:
         return Chart('compared', title, 'No run has an episode of a learner.')
-    axes.set(xlabel='robot steps', ylabel='success rate', ylim=(-0.03, 1.03))
+    axes.set(xlabel=TRAINING_STEPS, ylabel='success rate', ylim=(-0.03, 1.03))
     figure.legend(loc='outside upper center', ncols=3, frameon=False)
     return Chart('compared', title, f'Share of the last {WINDOW} episodes of the learner that '
                  'succeeded, with its 95 % Wilson band; what was stopped counts neither way. '

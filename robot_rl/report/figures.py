@@ -26,10 +26,12 @@ from robot_rl.report.episodes import by_mode, counted, Episode, evaluations, lef
 from robot_rl.report.reasons import ends_by_reason, examples, stops_by_reason
 from robot_rl.report.recorded_contract import recorded_contract
 from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_run, WINDOW
+from robot_rl.run_summary import is_running
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
 LEARNED = Path('checkpoints', CURVES_FOLDER)     # the learner's curves, below a run
 EXPLORERS = 'explorers.safetensors'     # below explorers/ of the run, where there are any
+TRAINING_STEPS = 'robot steps of training episodes'     # the axis of success
 BASE = ('base_success', 'base_success_low', 'base_success_high', 'base_episodes')
 CURVES = {'online': ('while learning', 'tab:blue'), 'explorers': ('explorers', 'tab:green')}
 MARKS = {'evaluate': ('evaluation, greedy', 'o', 'tab:orange'),
@@ -88,6 +90,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'episodes_left_out': left_out(episodes),
         'episodes_learned_from': sum(episode.learned_from for episode in episodes),
         'robot_steps': steps,
+        'training_steps': sum(episode.steps for episode in episodes if episode.learned_from),
         'robot_seconds': round(steps / contract.control_rate, 3),
         'wall_seconds': run.get('wall_seconds'),
         'seconds': run.get('seconds'),
@@ -110,7 +113,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'curves': {name: curve.values[-1] for name, curve in curves.items()},
         'features': list(feature_names(contract)),
         'coverage': _coverage(run_dir / 'explorers', contract, covered),
-        'ended': run.get('ended'),
+        'ended': _ended(run, run_dir),
         'video': run.get('video'),
         'gap': run.get('gap'),
         'versions': run.get('versions'),
@@ -120,7 +123,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
 
 def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | None = None,
                  fits: dict[int, str] | None = None) -> None:
-    """Write the picture of success against robot steps."""
+    """Write the picture of success against training steps."""
     title = f'{task}: success on the robot'
     if kept:
         title += f'\nkept: the {POLICIES[kept["policy"]]} policy'
@@ -132,11 +135,11 @@ def plot_success(episodes: list[Episode], path: Path, task: str, kept: dict | No
 
 
 def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
-    """Draw success against robot steps: curves of learning, marks of what was measured.
+    """Draw success against training steps: curves of learning, marks of what was measured.
 
     A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
     of the episodes that a policy had between two of a curve. Those that are left out of rates are
-    in neither. `fits` names demonstrators by their
+    in neither, though the learner's steps in them count. `fits` names demonstrators by their
     version.
     """
     from matplotlib.figure import Figure     # slow to import, and needed for the picture only
@@ -147,7 +150,7 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
     curves: dict[str, list] = {source: [] for source in CURVES}     # (step, success)
     groups: dict[tuple, list] = {}      # (mode, version, when) -> (step, success)
     for episode in episodes:
-        steps += episode.steps
+        steps += episode.steps * episode.learned_from
         point = (steps, episode.success)
         if episode.left_out:
             continue
@@ -165,7 +168,7 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
             name, color = f'{fits[version]}, sampled', COLORS.get(fits[version], color)
         _draw_mark(axes, group, None if name in named else name, marker, color)
         named.add(name)
-    axes.set(xlabel='robot steps', ylabel='success rate (bands, bars: 95 % Wilson)',
+    axes.set(xlabel=TRAINING_STEPS, ylabel='success rate (bands, bars: 95 % Wilson)',
              ylim=(-0.03, 1.03))
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
@@ -174,7 +177,7 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
 
 
 def draw_curve(axes, points: list[tuple[int, bool]], label: str, color: str) -> None:
-    """Draw the rate of the last WINDOW of (robot steps, success), with a 95 % Wilson band."""
+    """Draw the rate of the last WINDOW of (training steps, success), with a 95 % Wilson band."""
     if not points:
         return
     steps, results = zip(*points)
@@ -215,6 +218,14 @@ def _mode(steps: list[Step]) -> str:
 def _updates(curves: dict[str, Curve]) -> int | None:
     """Return how many updates the curves of a learner saw: they count them."""
     return max((curve.steps[-1] for curve in curves.values()), default=None)
+
+
+def _ended(run: dict, run_dir: Path):
+    """Return how a run ended, `running`, or None: nobody is at work, and nothing tells."""
+    told = run.get('ended')
+    if told in (None, 'running'):       # so it stays of a demo that was killed
+        return 'running' if is_running(run_dir) else None
+    return told
 
 
 def _base(learner: dict) -> dict[str, float] | None:

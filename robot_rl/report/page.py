@@ -20,6 +20,7 @@ import warnings
 from robot_rl.files import write_atomic
 from robot_rl.report.charts import Chart
 from robot_rl.report.episodes import HELPED, STOPPED
+from robot_rl.run_folder import POLICIES
 from robot_rl.terminal import printable
 
 PAGE, PICTURES, VIDEO = 'report.html', 'plots', 'final.gif'
@@ -189,9 +190,10 @@ def _told(report: dict, started: float | None) -> str:
     when = ''
     if isinstance(started, (int, float)) and 0.0 <= started < LATEST:
         when = time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(started))
-    ended = report['ended'] or 'no record of its end: crashed, still running, or not of a demo'
+    ended = ('running' if report['ended'] == 'running' else
+             f'ended: {report["ended"] or "no record; killed, or no demo"}')
     return '; '.join(filter(None, [
-        f'task {report["task"]}', when, f'ended: {ended}',
+        f'task {report["task"]}', when, ended,
         f'seed {report["seed"]}' if report['seed'] is not None else '',
         f'gap {report["gap"]}' if report['gap'] else '', f'contract {report["contract_hash"]}']))
 
@@ -225,11 +227,17 @@ def _figures(report: dict) -> list[tuple[str, str]]:
         (str(sum(report['stops'].values())), 'stops'),
         (str(report['interventions']['times']), 'times a person took over')]
     if kept:
-        figures.append((kept['policy'].replace('_', '-'), 'policy that was kept'))
+        figures.append((POLICIES[kept['policy']], 'policy that was kept' + _succeeded(kept)))
     if isinstance(reached, dict) and 'robot_steps' in reached:
         figures.append((number(reached['robot_steps']),
-                        f'robot steps to {number(report["target"], ".0%")}'))
+                        f'training steps to {number(report["target"], ".0%")}, greedy'))
     return figures
+
+
+def _succeeded(kept: dict) -> str:
+    """Return how often the kept policy succeeded when it was measured, if the record says so."""
+    counts = [kept.get(f'{kept["policy"]}_{name}') for name in ('successes', 'episodes')]
+    return ', {:,} of {:,}'.format(*counts) if all(type(one) is int for one in counts) else ''
 
 
 def _modes_table(report: dict) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, ExitStack
 import time
 
@@ -12,14 +12,15 @@ from rclpy.clock import Clock as RosClock
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import qos_check_compatible, QoSCompatibility, QoSProfile, ReliabilityPolicy
-from robot_rl.contract import Contract
+from robot_rl.contract import Contract, RESET_TYPES
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage, stamp_of
 from robot_rl.inputs import Observation
 from robot_rl.live_check import Arrivals, Endpoint, LiveGraph, Topic, topic_keys
 from robot_rl.ros.codecs import interface_class
+from robot_rl.ros.operator import NODES
 from robot_rl.ros.qos import COMMAND, SENSOR
 from rosgraph_msgs.msg import Clock
 
@@ -27,6 +28,7 @@ DISCOVERY = 3.0         # s until who is there is surely known
 ANSWER_TIMEOUT = 1.0    # s, of a controller that is asked for its joints
 NEVER = 10 ** 18        # ns
 NAME = 'robot_rl_look'
+OURS = (*(name for name in NODES if name != 'sim_bridge'), NAME)    # that one may play the robot
 
 
 class Ear(Node):
@@ -66,6 +68,19 @@ class Ear(Node):
             return None
         types = dict(self.get_service_names_and_types()).get(name)
         return tuple(types) if types else None
+
+    def offered(self, kinds: Collection[str], without: Sequence[str] = ()) -> dict[str, str]:
+        """Return the type of every service of these types, but of nodes of these names."""
+        found = {}
+        for name, namespace in self.get_node_names_and_namespaces():
+            if name in without:
+                continue
+            try:
+                served = self.get_service_names_and_types_by_node(name, namespace)
+            except NodeNameNonExistentError:        # it has just left
+                continue
+            found |= {service: kind for service, (kind, *_) in served if kind in kinds}
+        return found
 
     def published(self) -> dict[str, tuple[str, ...]]:
         """Return the types of every topic that somebody publishes."""
@@ -128,8 +143,18 @@ def observe(contract: Contract, seconds: float, namespace: str = '') -> LiveGrap
                            else Topic(ear.publishers(name), (), logs[key].arrivals(ended)))
         reset = ear.served(contract.episode.reset_service)
         clocks = tuple(_name(info) for info in ear.get_publishers_info_by_topic('/clock'))
-        return LiveGraph(seconds, topics, ear.published(), ear.awaited(),
-                         reset, clocks)
+        named = {ear.resolve_topic_name(entry.topic) for entry in entries.values()}
+        return LiveGraph(
+            seconds, topics, _others(ear.published(), ear.get_publishers_info_by_topic, named),
+            _others(ear.awaited(), ear.get_subscriptions_info_by_topic, named), reset, clocks,
+            ear.offered(RESET_TYPES, OURS))
+
+
+def _others(topics: dict[str, tuple[str, ...]], ends: Callable, named: set[str]
+            ) -> dict[str, tuple[str, ...]]:
+    """Return the topics that a contract may have meant: not those it names, none of only ours."""
+    return {name: types for name, types in topics.items() if name not in named
+            and any(info.node_name not in OURS for info in ends(name))}
 
 
 def _complete(ear: Ear, contract: Contract, entries: dict) -> bool:

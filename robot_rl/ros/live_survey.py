@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 import time
 
+from robot_rl.contract import RESET_TYPES
 from robot_rl.fields import ACTION_TYPES, OBSERVATION_TYPES
+from robot_rl.live_check import Endpoint
 from robot_rl.ros import live_graph
 from robot_rl.ros.codecs import interface_class
 from robot_rl.ros.live_graph import Ear, listening
@@ -14,8 +17,7 @@ from robot_rl.ros.qos import SENSOR
 from robot_rl.safety.settings import BOOL, JOY
 from robot_rl.starting_contract import Commanded, JOINT_STATE, Seen, Survey
 
-OURS = (*(name for name in NODES if name != 'sim_bridge'), live_graph.NAME)   # it is a robot
-RESETS = ('std_srvs/srv/Trigger', 'std_srvs/srv/Empty')
+OURS = (*NODES, live_graph.NAME)        # the twin too: its contract is there already
 
 
 def survey(seconds: float, namespace: str = '') -> Survey:
@@ -23,7 +25,7 @@ def survey(seconds: float, namespace: str = '') -> Survey:
     with listening(namespace) as ear:
         ear.until(lambda: False, live_graph.DISCOVERY)
         published = {name: kind for name, (kind, *_) in ear.published().items()
-                     if not any(one.is_one_of(OURS) for one in ear.publishers(name))}
+                     if _foreign(ear.publishers(name))}
         heard: dict[str, list] = {name: [] for name, kind in published.items()
                                   if kind in OBSERVATION_TYPES}
         for name, messages in heard.items():
@@ -36,8 +38,13 @@ def survey(seconds: float, namespace: str = '') -> Survey:
             tuple(_commanded(ear)),
             tuple((_relative(ear, name), kind) for name, kind in published.items()
                   if kind == JOY or (kind == BOOL and 'stop' in name)),
-            tuple((_relative(ear, name), kind) for name, (kind, *_)
-                  in ear.get_service_names_and_types() if kind in RESETS and 'reset' in name))
+            tuple((_relative(ear, name), kind)
+                  for name, kind in sorted(ear.offered(RESET_TYPES, OURS).items())))
+
+
+def _foreign(ends: Iterable[Endpoint]) -> bool:
+    """Tell whether one of them is none of ours: beside a robot our twin may publish as well."""
+    return any(not one.is_one_of(OURS) for one in ends)
 
 
 def _hear(messages: list, message) -> None:

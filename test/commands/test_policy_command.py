@@ -95,3 +95,13 @@ def test_what_is_no_safetensors_file_is_told_so(tmp_path, capsys, content, found
     printed = capsys.readouterr().err
     assert printed.startswith(f'error: {path}: ')
     assert printed.endswith(f': expected a safetensors file, found {found}\n')
+
+
+def test_of_a_folder_the_policies_within_are_named(file, capsys):
+    deeper = file.parent / 'explorers' / 'round_1'
+    deeper.mkdir(parents=True)
+    (deeper / 'explorers.safetensors').write_bytes(b'')
+    assert main(['policy', 'inspect', str(file.parent)]) == 2
+    assert capsys.readouterr().err == (
+        f'error: {file.parent}: expected a safetensors file, found a folder; it has '
+        'actor.safetensors, explorers/round_1/explorers.safetensors\n')

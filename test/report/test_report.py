@@ -199,6 +199,17 @@ def test_what_was_kept_is_taken_over(tmp_path, kept):
     assert write_report(tmp_path)['kept'] == kept
 
 
+def test_what_policy_server_kept_in_a_run_by_hand_is_in_the_report(tmp_path):
+    record(tmp_path, *RUN)
+    path, facts = tmp_path / 'kept' / 'kept.json', {'policy': 'learned', 'learned_successes': 19}
+    path.parent.mkdir()
+    path.write_text(json.dumps(facts))
+    assert write_report(tmp_path)['kept'] == facts
+    assert 'policy that was kept' in (tmp_path / 'report.html').read_text()
+    path.write_text('{')
+    assert write_report(tmp_path)['kept'] is None
+
+
 @pytest.mark.parametrize('kept', [1, [], {}, {'policy': 'x'}, None])
 def test_a_kept_policy_that_is_none_is_null(tmp_path, kept):
     record(tmp_path, *RUN)

@@ -69,12 +69,13 @@ def test_runs_of_different_contracts_are_pointed_out(two, tmp_path):
     assert 'different contracts' in (tmp_path / 'x.html').read_text()
 
 
-def test_robot_steps_count_what_the_learner_did_not_learn_from_and_no_other_folder(tmp_path):
+def test_the_axis_counts_the_steps_that_were_learned_from(tmp_path):
     record(tmp_path, (3, Mode.SCRIPTED, -1, True), folder='demonstrations')
-    record(tmp_path, (4, Mode.EVALUATE, 0, True), (5, Mode.LEARN, 0, True))
+    record(tmp_path, (4, Mode.EVALUATE, 0, True), (2, Mode.EXPLORE, 0, True),
+           (5, Mode.LEARN, 0, True))
     chart = compared([('a', build_report(tmp_path)[1])])
     [line] = chart.figure.axes[0].get_lines()
-    assert line.get_xdata().tolist() == [9] and line.get_ydata().tolist() == [1.0]
+    assert line.get_xdata().tolist() == [7] and line.get_ydata().tolist() == [1.0]
     assert compared([('a', [])]).figure is None
 
 

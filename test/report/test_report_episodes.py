@@ -11,6 +11,7 @@ from robot_rl.report.charts import _per_episode
 from robot_rl.report.episodes import (by_mode, counted, Episode, evaluations, HELPED, left_out,
                                       share, STOPPED)
 from robot_rl.report.figures import success_figure
+from robot_rl.run_folder import WINDOW
 
 DETAILS = Details(-2.0, 10, 0, 0, '', (), np.zeros(0), np.zeros(0), np.zeros((0, 2)))
 HELP = replace(DETAILS, human=3)
@@ -76,3 +77,13 @@ def test_what_was_stopped_is_in_no_curve_and_in_no_mark_of_success():
     found = [episode('success', 'learn'), episode('aborted', 'learn'), episode('aborted')]
     [curve] = success_figure(found).axes[0].get_lines()
     assert curve.get_xdata().tolist() == [10]
+
+
+def test_measuring_a_policy_takes_no_step_of_the_axis_of_success():
+    found = [episode('success', 'transfer'), episode('success', 'explore'),
+             episode('success', 'evaluate'), episode('success', 'learn')]
+    axes = success_figure(found).axes[0]
+    explorers, learner = [line.get_xdata().tolist() for line in axes.get_lines()
+                          if line.get_label().endswith(f'last {WINDOW} episodes')][::-1]
+    assert (explorers, learner) == ([10], [20])
+    assert axes.get_xlabel() == 'robot steps of training episodes'

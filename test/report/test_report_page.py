@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from html import unescape
 from html.parser import HTMLParser
 import json
@@ -104,7 +105,8 @@ def make_full(run_dir):
     (run_dir / 'final.gif').write_bytes(b'GIF89a made')
     (run_dir / 'run.json').write_text(json.dumps({
         'started': 1.7e9, 'ended': 'completed', 'sac_learner': {'updates': 12345},
-        'kept': {'policy': 'sim_optimal'}, 'target': 0.9, 'reached': {'robot_steps': 777}}))
+        'kept': {'policy': 'sim_optimal', 'sim_optimal_successes': 8, 'sim_optimal_episodes': 10},
+        'target': 0.9, 'reached': {'robot_steps': 777}}))
     return run_dir
 
 
@@ -136,11 +138,15 @@ def test_the_page_has_the_numbers_of_the_report(full):
         ('100%', 'success at the end, greedy, n = 2'), ('9', 'episodes'),
         (f'{report["robot_steps"]}', 'robot steps, 0.0 min'), ('12,345', 'updates'),
         ('1', 'stops'), ('1', 'times a person took over'),
-        ('sim-optimal', 'policy that was kept'), ('777', 'robot steps to 90%')]
+        ('sim-optimal', 'policy that was kept, 8 of 10'), ('777', 'training steps to 90%, greedy')]
+    assert (f'counts the {report["training_steps"]} of {report["robot_steps"]} robot steps'
+            in page.sections['success'])
+    assert 0 < report['training_steps'] < report['robot_steps']
     assert 'took over 1 times, for 2 actions, in 1 of n = 9 episodes' in (
         page.sections['interventions'])
     assert report['stops'] == {'policy_server: e_stop_silent': 1}
     assert report['ended_by']['e_stop_silent'] == 1
+    assert '"not recorded": no message in the bag tells why' in page.sections['ends']
     assert f'e_stop_silent11 by policy_server{SILENT}' in page.sections['ends']
     assert report['curves']['learner/q_mean'] == 0.5
     for mode, one in report['modes'].items():
@@ -195,10 +201,22 @@ def test_a_crashed_run_has_a_page(tmp_path):
     with open(curves, 'r+b') as file:
         file.truncate(curves.stat().st_size - 3)
     report, page = page_of(full)
-    assert 'no record of its end' in page.html and report['ended'] is None
+    assert 'ended: no record; killed, or no demo' in page.html and report['ended'] is None
     assert 'n = 5 moments' in page.sections['losses'] and 'n = 4 episodes' in (
         page.sections['values'])
     assert report['interventions'] == {'episodes': 1, 'times': 1, 'actions': 2}
+
+
+@pytest.mark.parametrize('told', [{}, {'ended': 'running'}])
+def test_a_run_is_running_where_its_recorder_holds_its_lock(tmp_path, told):
+    record(tmp_path, (3, Mode.LEARN, 0, True))
+    (tmp_path / 'run.json').write_text(json.dumps(told))
+    with open(tmp_path / 'bags' / '.lock', 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        report, page = page_of(tmp_path)
+        assert report['ended'] == 'running' and '; running; ' in page.html
+    report, page = page_of(tmp_path)
+    assert report['ended'] is None and 'ended: no record' in page.html
 
 
 def test_a_damaged_bag_is_told_at_the_top(tmp_path):

@@ -141,6 +141,30 @@ def test_that_no_controller_listens_is_told(robot, check):
     assert f'wrong: action ({ACTION}): no controller listens' in printed
 
 
+def test_neither_the_name_that_was_given_nor_a_topic_of_ours_is_suggested(robot, check):
+    ours = robot.beside('policy_server')
+    ours.create_publisher(PointStamped, 'policy_server/tips', 1)
+    recorder = robot.beside('data_recorder')
+    recorder.create_subscription(Float64MultiArray, ACTION, lambda _: None, 1)
+    recorder.create_subscription(Float64MultiArray, 'policy_server/steps', lambda _: None, 1)
+    robot.start('tip', 'controller')
+    code, printed = check(absent=True)
+    assert code == 1
+    found = [line for line in printed.splitlines() if line.startswith('wrong: ')]
+    assert [line.rpartition('correct ')[2] for line in found] == ['observation[1].topic',
+                                                                  'action.topic']
+
+
+def test_services_that_may_be_meant_by_a_wrong_reset_are_named(robot, check):
+    robot.node.create_service(Trigger, 'my_arm/home', lambda _, response: response)
+    robot.beside('policy_server').create_service(Trigger, 'policy_server/stop',
+                                                 lambda _, response: response)
+    robot.start('reset')
+    code, printed = check(absent=True)
+    assert code == 1
+    assert 'by hand; there are /my_arm/home (std_srvs/srv/Trigger)\n' in printed
+
+
 def test_a_controller_that_asks_for_more_than_is_offered_hears_nothing(robot, check):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     robot.start(controller=partial(robot.controller, qos=latched))

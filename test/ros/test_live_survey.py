@@ -8,6 +8,7 @@ import pytest
 from robot_rl.cli import main
 from robot_rl.ros import live_graph
 from std_msgs.msg import Bool, Float64MultiArray, String
+from std_srvs.srv import Trigger
 import yaml
 
 
@@ -23,6 +24,11 @@ def run(tmp_path_factory):
         ours = robot.beside('policy_server')
         ours.create_publisher(Float64MultiArray, 'policy_server/steps', 1)
         ours.create_subscription(Float64MultiArray, 'own/commands', lambda _: None, 1)
+        ours.create_service(Trigger, 'policy_server/stop', lambda _, response: response)
+        twin = robot.beside('sim_bridge')
+        twin.create_publisher(PoseStamped, 'twin/pose', 1)
+        twin.create_publisher(PoseStamped, 'tcp/pose', 1)       # beside the robot's
+        twin.create_service(Trigger, 'twin/reset', lambda _, response: response)
         robot.start()
         with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as folders:
             patch.setattr(live_graph, 'DISCOVERY', 5.0)     # on a busy machine
@@ -52,7 +58,7 @@ def test_switches_and_resets_are_named_and_our_own_nodes_are_not(run):
     text = run.read_text()
     assert 'e_stop: {topic: e_stop, ' in text
     assert 'reset: {service: sim_bridge/reset, type: std_srvs/srv/Trigger}' in text
-    assert 'own/commands' not in text and 'policy_server' not in text
+    assert 'own/commands' not in text and 'policy_server' not in text and 'twin' not in text
 
 
 def test_what_is_left_is_told_by_check(run, capsys):

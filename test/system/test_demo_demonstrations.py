@@ -16,6 +16,7 @@ from robot_rl.data.bag import find_bags, read_info
 from test_demo_interrupted import children, EXIT_TIMEOUT, node_pid, running, wait_until
 
 PATIENCE = 120.0        # s
+pytestmark = pytest.mark.usefixtures('own_domain')
 
 
 @contextlib.contextmanager

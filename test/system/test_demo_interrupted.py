@@ -12,6 +12,7 @@ import pytest
 from robot_rl.data.bag import find_bags, read_info
 
 EXIT_TIMEOUT = 20.0     # s
+pytestmark = pytest.mark.usefixtures('own_domain')
 
 
 def children(parent: int) -> set[int]:
