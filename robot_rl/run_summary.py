@@ -13,7 +13,8 @@ from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import JUDGED
 from robot_rl.locks import is_held
-from robot_rl.run_folder import DEMONSTRATIONS, FOLDERS, POLICIES, read_run, RUN, WINDOW
+from robot_rl.run_folder import (DEMONSTRATIONS, FOLDERS, kept_of, POLICIES, read_run, RUN,
+                                 WINDOW)
 from robot_rl.schema import load_yaml
 
 CONTRACT = 'contract.yaml'
@@ -156,8 +157,8 @@ def _task(folder: Path) -> str:
 
 def _kept(run: dict) -> str:
     """Return which policy was kept, with the successes of each that was measured for it."""
-    kept = run.get('kept')
-    if not isinstance(kept, dict) or str(kept.get('policy')) not in POLICIES:
+    kept = kept_of(run)
+    if kept is None:
         return ''
     order = sorted(POLICIES, key=lambda name: name != kept['policy'])
     return ', '.join(f'{POLICIES[name]} {kept[f"{name}_successes"]}/{kept[f"{name}_episodes"]}'

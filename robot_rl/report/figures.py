@@ -25,7 +25,7 @@ from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
 from robot_rl.report.episodes import by_mode, counted, Episode, evaluations, left_out, share
 from robot_rl.report.reasons import ends_by_reason, examples, stops_by_reason
 from robot_rl.report.recorded_contract import recorded_contract
-from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_run, WINDOW
+from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_kept, read_run, WINDOW
 from robot_rl.run_summary import is_running
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
@@ -85,7 +85,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         'base': _base(learner),
         'target': run.get('target'),
         'reached': run.get('reached'),
-        'kept': _kept(run),
+        'kept': read_kept(run_dir, run),
         'episodes': len(episodes),
         'episodes_left_out': left_out(episodes),
         'episodes_learned_from': sum(episode.learned_from for episode in episodes),
@@ -234,13 +234,6 @@ def _base(learner: dict) -> dict[str, float] | None:
         return {key: float(learner[key]) for key in BASE}
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _kept(run: dict) -> dict | None:
-    """Return what the policy server said when it kept the better of two policies, if it did."""
-    kept = run.get('kept')
-    good = isinstance(kept, dict) and str(kept.get('policy')) in POLICIES
-    return kept if good else None
 
 
 def _coverage(folder: Path, contract: Contract, covered: RobotCoverage) -> dict | None:

@@ -12,7 +12,7 @@ from robot_rl.report.demonstrators import names, plot_calibration
 from robot_rl.report.episodes import Episode
 from robot_rl.report.figures import build_report, LEARNED, plot_success
 from robot_rl.report.page import drawing, PICTURES, save_pictures, write_page
-from robot_rl.run_folder import read_kept, read_run
+from robot_rl.run_folder import read_run
 
 REPORT = 'report.json'
 APART = ('success', 'calibration')      # these pictures lie in the run's folder itself
@@ -26,8 +26,6 @@ def write_report(run_dir: Path) -> dict:
 def write_run(run_dir: Path) -> tuple[dict, list[Episode]]:
     """Do as `write_report`; return the episodes as well."""
     report, episodes = build_report(run_dir)
-    run = read_run(run_dir)
-    report['kept'] = read_kept(run_dir, run)
     write_atomic(run_dir / REPORT, json.dumps(report, indent=2) + '\n')
     plot_success(episodes, run_dir / 'success.png', report['task'] or '', report['kept'],
                  names(report['demonstrators']))
@@ -35,5 +33,6 @@ def write_run(run_dir: Path) -> tuple[dict, list[Episode]]:
     with drawing():
         drawn = charts(report, episodes, read_curves(run_dir / LEARNED))
         save_pictures([one for one in drawn if one.name not in APART], run_dir / PICTURES)
-        write_page(run_dir, report, drawn, run_dir.resolve().name, run.get('started'))
+        write_page(run_dir, report, drawn, run_dir.resolve().name,
+                   read_run(run_dir).get('started'))
     return report, episodes

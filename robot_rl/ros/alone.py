@@ -8,7 +8,7 @@ from robot_rl.contract import Contract
 from robot_rl.errors import UserError
 from robot_rl.ros import live_graph
 from robot_rl.ros.live_graph import Ear, listening
-from robot_rl.ros.neighbours import UNKNOWN
+from robot_rl.ros.neighbours import owner, UNKNOWN
 
 SERVER = 'policy_server'
 ELSEWHERE = 42, 43      # ROS domains to advise: the other one, where it is the first already
@@ -34,10 +34,9 @@ def refuse_company(contract: Contract, command: str) -> None:
 
 def _company(ear: Ear, contract: Contract) -> set[str]:
     topic = ear.resolve_topic_name(contract.action.topic)
-    found = {f'{namespace.rstrip("/")}/{name}'
-             for name, namespace in ear.get_node_names_and_namespaces() if name == SERVER}
+    found = {name for name in ear.get_fully_qualified_node_names()
+             if name.rpartition('/')[2] == SERVER}
     for infos, does in ((ear.get_publishers_info_by_topic(topic), 'publishes'),
                         (ear.get_subscriptions_info_by_topic(topic), 'listens to')):
-        found |= {f'{info.node_namespace.rstrip("/")}/{info.node_name} ({does} {topic})'
-                  for info in infos}
+        found |= {f'{owner(info)} ({does} {topic})' for info in infos}
     return found

@@ -20,6 +20,7 @@ from robot_rl.fields import BadMessage, stamp_of
 from robot_rl.inputs import Observation
 from robot_rl.live_check import Arrivals, Endpoint, LiveGraph, Topic, topic_keys
 from robot_rl.ros.codecs import interface_class
+from robot_rl.ros.neighbours import owner
 from robot_rl.ros.operator import NODES
 from robot_rl.ros.qos import COMMAND, SENSOR
 from rosgraph_msgs.msg import Clock
@@ -95,7 +96,7 @@ class Ear(Node):
 
     def joints_of(self, info) -> tuple[str, ...]:
         """Return the parameter `joints` of a node, as controllers of ros2_control have it."""
-        client = self.create_client(GetParameters, f'{_name(info)}/get_parameters')
+        client = self.create_client(GetParameters, f'{owner(info)}/get_parameters')
         try:
             if not self.until(client.service_is_ready, ANSWER_TIMEOUT):
                 return ()
@@ -142,7 +143,7 @@ def observe(contract: Contract, seconds: float, namespace: str = '') -> LiveGrap
             topics[key] = (Topic(ear.publishers(name), ear.subscribers(name)) if key == 'action'
                            else Topic(ear.publishers(name), (), logs[key].arrivals(ended)))
         reset = ear.served(contract.episode.reset_service)
-        clocks = tuple(_name(info) for info in ear.get_publishers_info_by_topic('/clock'))
+        clocks = tuple(owner(info) for info in ear.get_publishers_info_by_topic('/clock'))
         named = {ear.resolve_topic_name(entry.topic) for entry in entries.values()}
         return LiveGraph(
             seconds, topics, _others(ear.published(), ear.get_publishers_info_by_topic, named),
@@ -165,10 +166,6 @@ def _complete(ear: Ear, contract: Contract, entries: dict) -> bool:
             ear.resolve_topic_name(entry.topic)) for key, entry in entries.items())
 
 
-def _name(info) -> str:
-    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
-
-
 def _asked(profile: QoSProfile) -> QoSProfile:
     """Return what decides whether ends meet; "no deadline", as DDS tells it, passes for one."""
     deadline = profile.deadline if profile.deadline.nanoseconds < NEVER else Duration()
@@ -178,7 +175,7 @@ def _asked(profile: QoSProfile) -> QoSProfile:
 
 def _endpoint(info, offered, asked, joints: tuple[str, ...] = ()) -> Endpoint:
     compatible, reason = qos_check_compatible(offered, asked)
-    return Endpoint(_name(info), info.topic_type,
+    return Endpoint(owner(info), info.topic_type,
                     reason.rstrip(';') if compatible == QoSCompatibility.ERROR else '',
                     info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT, joints)
 

@@ -54,7 +54,12 @@ class Neighbours:
         if not self._topic:
             return None
         infos = self._node.get_publishers_info_by_topic(self._topic)
-        others = {f'{info.node_namespace.rstrip("/")}/{info.node_name}' for info in infos
+        others = {owner(info) for info in infos
                   if info.node_name not in (WATCHDOG, UNKNOWN)} - {self._name}
         return Finding(WARN, f'{", ".join(sorted(others))} may command {self._topic} as well'
                        ) if others else None
+
+
+def owner(info) -> str:
+    """Return the full name of the node that an end of a topic belongs to."""
+    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
