@@ -87,7 +87,7 @@ class Trainer:
         self._save_asked = False
         self.training = False
         self.progress = Progress()
-        self._received: dict[str, int] = {}     # episode -> its transitions, whatever its mode
+        self._received, self._transitions = set(), 0        # episodes of any mode; what is in them
         self._held: dict[str, list[EpisodeRecord]] = {}     # by session, while deterministic
         self._session, self._total = '', 0      # the newest, and how many the recorder has sent
         self._here: Counter[str] = Counter()    # session -> its episodes among the received
@@ -193,10 +193,9 @@ class Trainer:
         comparison = self._coverage.comparison
         if comparison:
             self._figures = tuple(comparison.figures().items())
-            warning, before = comparison.warning, self._warning
-            self._warning = warning
-            if warning and not before:
-                self._on_note(warning)
+            before, self._warning = self._warning, comparison.warning
+            if self._warning and not before:
+                self._on_note(self._warning)
 
     def _tell_start(self) -> None:
         started_from = self._learner.started_from
@@ -217,7 +216,8 @@ class Trainer:
         key = episode.key
         if key in self._received:
             return
-        self._received[key] = len(episode.transitions)
+        self._received.add(key)
+        self._transitions += len(episode.transitions)
         self._here[episode.session] += 1
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')
         if episode.mode == 'learn' and episode.policy_version == 0:
@@ -237,8 +237,7 @@ class Trainer:
         self._session = session
 
     def _add(self, episode: EpisodeRecord) -> None:
-        self._learner.add(episode.key, episode.transitions, episode.stamp,
-                          SOURCES[episode.mode])
+        self._learner.add(episode.key, episode.transitions, episode.stamp, SOURCES[episode.mode])
 
     def _release(self) -> None:
         """Learn from the next held episodes, up to the first that owes updates."""
@@ -337,7 +336,7 @@ class Trainer:
         self.progress = Progress(
             text=self._error or text, error=self._error, updates=learner.updates,
             updates_per_second=self._rate, episodes_received=len(self._received),
-            transitions_received=sum(self._received.values()),
+            transitions_received=self._transitions,
             transitions_trained_on=learner.collected,
             transitions_explorers=learner.counts['explorers'],
             transitions_demos=learner.counts['demos'], owed=learner.owed,

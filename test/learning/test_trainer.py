@@ -369,7 +369,7 @@ def test_a_new_session_of_the_recorder_misses_nothing_of_the_old(start):
     assert progress.missing == 0 and progress.transitions_trained_on == 2 * LENGTH
 
 
-class NotLookedThrough(dict):
+class NotLookedThrough(set):
     """What came: to look at it all whenever a robot takes its turn would be quadratic."""
 
     def __iter__(self):
