@@ -69,6 +69,13 @@ def test_a_whole_section_is_read(load):
                      {'success': 0, 'failure': 1, 'discard': 2, 'start': 3}), 5)
 
 
+def test_people_are_those_whose_topics_the_section_names(load):
+    whole = load(WHOLE).safety
+    assert whole.people == (whole.e_stop, whole.dead_man, whole.intervention)
+    assert Safety(dead_man=whole.dead_man).people == (whole.dead_man,)
+    assert Safety().people == ()
+
+
 def test_the_section_does_not_change_what_data_and_policies_mean(load):
     assert load(WHOLE).hash == load_contract('reach').hash
 
