@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-import sys
 
 from robot_rl.contract import Contract, MAX_HORIZON
 from robot_rl.data.bag import BagWriter
@@ -46,8 +45,8 @@ class EpisodeRecord:
 
     @property
     def key(self) -> str:
-        """Session and name: one text for all who keep it."""
-        return sys.intern(f'{self.session}/{self.name}')
+        """Session and name."""
+        return f'{self.session}/{self.name}'
 
 
 def episode_record(name: str, custom_data: dict[str, str], steps: list[Step],

@@ -27,6 +27,7 @@ from robot_rl.learning.networks import Slot
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.replay import draw, Replay, shares
 from robot_rl.learning.sac import Batch, SacState
+from robot_rl.learning.seen import Seen
 from robot_rl.learning.steering import Base
 import torch
 
@@ -58,7 +59,7 @@ class Learner:
         self.state: SacState | None = None
         self.sources: dict[str, Replay] = {}
         self.counts = dict.fromkeys(self.weights, 0)    # transitions by source
-        self.episodes: dict[str, int] = {}      # id of each of the robot's -> its transitions
+        self.episodes = Seen()                  # ids of the robot's
         self.updates = 0
         self.started_from = ''                  # what the actor was before its first update
         self.newest_stamp = 0                   # ns, last step of the newest of the episodes
@@ -77,12 +78,11 @@ class Learner:
 
         What a person did in it is a demonstration besides (HIL-SERL, arXiv 2410.21845).
         """
-        if episode_id in self.episodes:
+        if not self.episodes.add(episode_id):
             return False
         self._add(source, transitions)
         if transitions.human.any():
             self._add('demos', interventions(transitions))
-        self.episodes[episode_id] = len(transitions)
         self.newest_stamp = max(self.newest_stamp, stamp)
         self._imitate_if_ready()
         return True

@@ -22,6 +22,7 @@ from robot_rl.learning.learner import Learner
 from robot_rl.learning.methods import Steer
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
+from robot_rl.learning.seen import Seen
 from robot_rl.learning.training_curves import TrainingCurves
 
 CHUNK = 20                  # updates between looks at the queue
@@ -87,7 +88,7 @@ class Trainer:
         self._save_asked = False
         self.training = False
         self.progress = Progress()
-        self._received, self._transitions = set(), 0        # episodes of any mode; what is in them
+        self._received, self._transitions = Seen(), 0       # episodes of any mode; what is in them
         self._held: dict[str, list[EpisodeRecord]] = {}     # by session, while deterministic
         self._session, self._total = '', 0      # the newest, and how many the recorder has sent
         self._here: Counter[str] = Counter()    # session -> its episodes among the received
@@ -213,10 +214,8 @@ class Trainer:
             self._on_note(f'episode refused: {error}')
             return
         self._note(episode.session, episode.total)
-        key = episode.key
-        if key in self._received:
+        if not self._received.add(episode.key):
             return
-        self._received.add(key)
         self._transitions += len(episode.transitions)
         self._here[episode.session] += 1
         self._coverage.add(episode.transitions.next_observation, episode.mode == 'explore')

@@ -16,6 +16,7 @@ from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_explorers, decode_policy
+from robot_rl.learning.seen import Seen
 from robot_rl.learning.trainer import Trainer, TrainerSettings
 
 REACH = load_contract('reach')
@@ -369,7 +370,7 @@ def test_a_new_session_of_the_recorder_misses_nothing_of_the_old(start):
     assert progress.missing == 0 and progress.transitions_trained_on == 2 * LENGTH
 
 
-class NotLookedThrough(set):
+class NotLookedThrough(Seen):
     """What came: to look at it all whenever a robot takes its turn would be quadratic."""
 
     def __iter__(self):
