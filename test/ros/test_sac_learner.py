@@ -502,15 +502,17 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_training_goes_on(learn,
     recorder.until(updates=12)
 
 
-def test_deterministic_it_learns_in_the_recorders_order(learn):
+def test_deterministic_it_learns_in_the_recorders_order(learn, monkeypatch):
     recorder = learn(deterministic=True, autotrain=True)
+    learner, order = recorder.bench.node._trainer._learner, []
+    add = learner.add
+    monkeypatch.setattr(learner, 'add', lambda key, *rest: order.append(key) or add(key, *rest))
     recorder.send(make_record(recorder.contract, 2, 2, 12))
     recorder.until(episodes_received=1, missing=1)
     assert recorder.progress.updates == 0
     recorder.send(make_record(recorder.contract, 1, 2, 12))
     recorder.until(updates=24)
-    assert [name.rpartition('/')[2] for name in recorder.bench.node._trainer._learner.episodes
-            ] == ['episode_000001', 'episode_000002']
+    assert [key.rpartition('/')[2] for key in order] == ['episode_000001', 'episode_000002']
 
 
 def test_closing_writes_a_last_checkpoint(learn, tmp_path):
