@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from robot_rl.casting import Casting, NO_RIVAL, Schedule, WAITING
+from robot_rl.casting import Casting, NO_PERSON, NO_RIVAL, Schedule, WAITING
 from robot_rl.data.steps import Mode, Status, Step
 from robot_rl.errors import UserError
 from robot_rl.evaluation import Evaluation, Kept, MAX_REPEATS
@@ -45,16 +45,24 @@ class Agenda:
         self.evaluation: Evaluation | None = None
         self._cut: tuple[Evaluation, str] | None = None     # one that a reason cut off
 
-    def run(self, on: bool, settings, active: bool) -> Answer:
-        """Ask for episodes back to back, or for none after this one."""
+    def run(self, on: bool, settings, active: bool, reset: str = '') -> Answer:
+        """Ask for episodes back to back, or for none after this one.
+
+        reset   what the reset of the world waits for, '' where it can begin
+        """
+        missing = self.missing(settings) if on else ''
         refused = self._refusal(active) if on else ''
-        if refused:
-            return Answer(False, refused)
+        if refused or missing == NO_PERSON:     # who will never come is not waited for
+            return Answer(False, refused or missing)
         if not on:
             self._end_evaluation('run: false')
             self._cut = None        # a person is done with it
         self.running, self._left = on, settings.run_episodes
-        return Answer(True, 'running' if on else 'ends after this episode')
+        if not on:
+            return Answer(True, 'ends after this episode')
+        waits, note = missing or reset, self._casting.stand_in(settings.mode)
+        return Answer(True, f'accepted, not yet running: {waits}' if waits
+                      else '; '.join(filter(None, ['running', note])))
 
     def evaluate_and_keep(self, settings, active: bool, busy: bool) -> Answer:
         """Ask for an evaluation of the newest learned policy against what there was before.

@@ -16,14 +16,16 @@ from pathlib import Path
 import sys
 
 from robot_rl.errors import InvalidFile, Problem, UserError
-from robot_rl.paths import shared_file
-from robot_rl.run_folder import KEPT_FOLDER
+from robot_rl.paths import contract_path, shared_file
+from robot_rl.run_folder import keep_contract, KEPT_FOLDER
 
 KINDS = {
     'sim': ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner'),
     'robot': ('sim_bridge', 'safety_stop', 'policy_server', 'data_recorder', 'sac_learner'),
     'ingest': ('demo_ingest',),
 }
+
+RUN = Path('runs/today')        # where the nodes write as config/robot_rl.yaml says
 
 FOLDERS = {     # node -> its parameter, and the folder of a run that it writes to
     'sim_bridge': ('explorers_dir', 'explorers'),
@@ -118,6 +120,17 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
         specs.append(NodeSpec(name, name, namespace.strip('/'), parameters, REMAPPINGS[name],
                               file))
     return tuple(specs)
+
+
+def keep_run_contract(contract: str, run_dir: str, params_file: str) -> None:
+    """Leave a copy of the contract in the folder of the run; arguments as of `graph`.
+
+    Nothing is done where only the parameter file knows the folder, or no such contract is there:
+    the nodes say that. Raises OSError.
+    """
+    file = contract_path(contract)
+    if (run_dir or not params_file) and file.is_file():
+        keep_contract(Path(run_dir) if run_dir else RUN, file.read_text(encoding='utf-8'))
 
 
 def keep_apart() -> None:

@@ -24,7 +24,7 @@ from robot_rl.files import write_atomic
 from robot_rl.progress import bar, Rates
 from robot_rl.report.page import PAGE
 from robot_rl.report.run import write_report
-from robot_rl.run_folder import read_run, RUN, WINDOW
+from robot_rl.run_folder import keep_contract, read_run, RUN, WINDOW
 from robot_rl.session import Session, SETTLE_TIMEOUT
 
 # s without the policy server's heartbeat; in lockstep its world waits for it, so that a slow
@@ -44,7 +44,7 @@ class Demo:
         self.check()
         self.look_around()
         self.options = replace(options, run_dir=_fresh_folder(options.run_dir))
-        write_atomic(self.options.run_dir / 'contract.yaml', self.contract.text)
+        keep_contract(self.options.run_dir, self.contract.text)
         self.started = time.time()
         self.ended, self.video, self.reached = 'running', None, None
         self.rates = Rates()

@@ -1,6 +1,7 @@
-"""The folder of a run: where its episodes are, and what run.json says.
+"""The folder of a run: its contract, where its episodes are, and what run.json says.
 
-A demo writes run.json; a run of the launch files has only what its nodes wrote.
+A demo writes run.json; a run of the launch files has only a copy of its contract and what its
+nodes wrote.
 """
 
 from __future__ import annotations
@@ -9,15 +10,26 @@ import json
 from pathlib import Path
 
 from robot_rl.errors import UserError
+from robot_rl.files import write_atomic
 
 # Folders of bags below a run. What is in the first two the learner never took from the robot.
 DEMONSTRATIONS, MEASURED, BAGS = FOLDERS = 'demonstrations', 'measured', 'bags'
 RUN = 'run.json'
+CONTRACT = 'contract.yaml'
 KEPT_FOLDER, KEPT = 'kept', 'kept.json'     # what policy_server writes of the policy it kept
 MAX_RUN_BYTES = 16 << 20
 WINDOW = 20             # newest episodes whose successes tell how well it goes
 POLICIES = {'learned': 'learned', 'sim_optimal': 'sim-optimal',     # that may be kept
             'demonstrator': 'demonstrator'}
+
+
+def keep_contract(run_dir: Path, text: str) -> None:
+    """Leave the text of a run's contract in its folder; that of an earlier start is in its bags.
+
+    Raises OSError.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_atomic(run_dir / CONTRACT, text)
 
 
 def read_run(run_dir: Path) -> dict:

@@ -13,11 +13,10 @@ from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import JUDGED
 from robot_rl.locks import is_held
-from robot_rl.run_folder import (DEMONSTRATIONS, FOLDERS, kept_of, POLICIES, read_run, RUN,
-                                 WINDOW)
+from robot_rl.run_folder import (CONTRACT, DEMONSTRATIONS, FOLDERS, POLICIES, read_kept, read_run,
+                                 RUN, WINDOW)
 from robot_rl.schema import load_yaml
 
-CONTRACT = 'contract.yaml'
 MARKS = (RUN, CONTRACT, *FOLDERS, *dict(WRITTEN.values()).values())     # one of them is in a run
 LOCKS = ('*/.lock', '*/*/lock')     # of recorders; of trainings and fits
 STATES = ('running', 'finished', 'interrupted', 'failed')
@@ -76,7 +75,8 @@ def summarize(folder: Path) -> RunSummary:
     return RunSummary(
         folder.resolve().name, str(folder), _started(folder, run), _kind(folder, run, bags),
         told.get('task', '') or _task(folder), told.get('contract_hash', ''), state, len(bags),
-        mode, sum(results), len(results), _kept(run), _size(folder), '; '.join([*notes, *why]))
+        mode, sum(results), len(results), _kept(read_kept(folder, run)), _size(folder),
+        '; '.join([*notes, *why]))
 
 
 def _is_run(folder: Path) -> bool:
@@ -155,9 +155,8 @@ def _task(folder: Path) -> str:
         return ''
 
 
-def _kept(run: dict) -> str:
+def _kept(kept: dict | None) -> str:
     """Return which policy was kept, with the successes of each that was measured for it."""
-    kept = kept_of(run)
     if kept is None:
         return ''
     order = sorted(POLICIES, key=lambda name: name != kept['policy'])

@@ -6,7 +6,8 @@ from made_policies import actor, explorers
 import numpy as np
 import pytest
 from robot_rl.agenda import Agenda
-from robot_rl.casting import Casting, NO_ACTOR, NO_EXPLORERS, NO_RIVAL, NO_SIM_OPTIMAL, WAITING
+from robot_rl.casting import (Casting, NO_ACTOR, NO_DEMONSTRATOR, NO_EXPLORERS, NO_PERSON,
+                              NO_RIVAL, NO_SIM_OPTIMAL, WAITING)
 from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.evaluation import MAX_REPEATS
@@ -48,8 +49,8 @@ class Desk:
     def set(self, **values):
         self.settings = replace(self.settings, **values)
 
-    def run(self, on: bool = True, active: bool = True):
-        return self.agenda.run(on, self.settings, active)
+    def run(self, on: bool = True, active: bool = True, reset: str = ''):
+        return self.agenda.run(on, self.settings, active, reset)
 
     def evaluate(self, active: bool = True, busy: bool = False):
         return self.agenda.evaluate_and_keep(self.settings, active, busy)
@@ -111,10 +112,10 @@ def test_an_inactive_server_refuses():
 
 @pytest.mark.parametrize(('mode', 'reason'), [
     ('explore', NO_EXPLORERS), ('mixed', NO_EXPLORERS), ('transfer', NO_SIM_OPTIMAL),
-    ('evaluate', NO_ACTOR)])
-def test_no_episode_starts_without_its_policy_and_the_status_says_why(mode, reason):
+    ('demonstrate', NO_DEMONSTRATOR), ('evaluate', NO_ACTOR)])
+def test_no_episode_starts_without_its_policy_and_answer_and_status_say_why(mode, reason):
     desk = Desk(everything=False, mode=mode)
-    desk.run()
+    assert desk.run() == (True, f'accepted, not yet running: {reason}')
     assert not desk.may_start()
     assert desk.agenda.status(desk.settings, idle=True) == (mode, reason)
 
@@ -128,6 +129,18 @@ def test_the_status_says_where_random_actions_stand_in_for_the_learner(version, 
         desk.shelf.offer(actor(REACH, version), 'actor')
     assert desk.agenda.status(desk.settings, idle=True) == (f'learn{note}', '')
     assert desk.agenda.cast(desk.settings, 1)[1].version == (version or NO_POLICY)
+    assert desk.run() == (True, 'running' + (f'; {note[2:-1]}' if note else ''))
+
+
+def test_a_run_of_a_person_that_the_contract_does_not_name_is_refused():
+    desk = Desk(mode='scripted')
+    assert desk.run() == (False, NO_PERSON) and not desk.agenda.running
+
+
+def test_the_answer_says_which_reset_is_waited_for():
+    desk = Desk(mode='explore')
+    assert desk.run(reset='a reset') == (True, 'accepted, not yet running: a reset')
+    assert desk.may_start()
 
 
 def test_the_status_says_which_reset_is_waited_for_once_a_policy_is_there():

@@ -11,7 +11,9 @@ import sys
 
 import pytest
 
-from robot_rl.bringup import command, graph, KINDS, parameter_text, REMAPPINGS
+from robot_rl.bringup import (command, FOLDERS, graph, keep_run_contract, KINDS, parameter_text,
+                              REMAPPINGS, RUN)
+from robot_rl.contract import load_contract
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.schema import load_yaml
 import yaml
@@ -38,6 +40,32 @@ def test_a_contract_file_is_found_from_any_working_folder(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     [ingest] = graph('ingest', contract='mine.yaml')
     assert ingest.parameters['contract'] == str(tmp_path / 'mine.yaml')
+
+
+@pytest.mark.parametrize(('run_dir', 'params_file', 'kept'), [
+    ('here', '', 'here'), ('here', 'mine.yaml', 'here'), ('', '', 'runs/today'),
+    ('', 'mine.yaml', None)])
+def test_a_run_keeps_its_contract_where_its_folder_is_known(
+        tmp_path, monkeypatch, run_dir, params_file, kept):
+    monkeypatch.chdir(tmp_path)
+    for name in ('puck_push', 'reach'):     # the newest counts: bags have that of their own
+        keep_run_contract(name, run_dir, params_file)
+    found = [path.relative_to(tmp_path) for path in tmp_path.rglob('*') if path.is_file()]
+    assert found == ([Path(kept, 'contract.yaml')] if kept else [])
+    if kept:
+        assert (tmp_path / found[0]).read_text() == load_contract('reach').text
+
+
+def test_no_copy_is_kept_of_a_contract_that_is_not_there(tmp_path):
+    keep_run_contract(str(tmp_path / 'absent.yaml'), str(tmp_path / 'run'), '')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_the_folder_of_a_run_is_that_of_the_shipped_parameters():
+    for spec in (*graph('robot', contract='reach'), *graph('ingest', contract='reach')):
+        parameters = load_yaml(Path(spec.parameters_file))[f'/**/{spec.name}']['ros__parameters']
+        key, folder = FOLDERS.get(spec.name, ('', ''))
+        assert not key or parameters[key] in ('', str(RUN / folder)), spec.name
 
 
 def test_in_simulation_all_but_the_clock_follow_the_clock():

@@ -61,6 +61,16 @@ def test_a_finished_demo(run):
     assert found.bytes == sum(path.stat().st_size for path in run.rglob('*') if path.is_file())
 
 
+def test_what_policy_server_kept_in_a_run_by_hand_is_told(run):
+    record(run, ('learn', 'success'))
+    (run / 'kept').mkdir()
+    (run / 'kept' / 'kept.json').write_text(json.dumps(
+        {'policy': 'learned', 'learned_successes': 18, 'learned_episodes': 20}))
+    assert summarize(run).kept == 'learned 18/20'
+    (run / 'kept' / 'kept.json').write_text('{')
+    assert summarize(run).kept == ''
+
+
 def test_a_demo_of_demonstrations_is_told_by_its_folder(run):
     record(run, ('scripted', 'success'), folder='demonstrations')
     say(run, ended='completed')

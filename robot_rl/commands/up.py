@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from robot_rl.bringup import NodeSpec
     from robot_rl.processes import Exit
 
-RUN = Path('runs/today')        # as the folders in config/robot_rl.yaml
 CLEAN = (0, -signal.SIGINT)     # the latter: interrupted before it was up
 
 
@@ -46,8 +45,9 @@ def add(commands) -> None:
     kind.add_argument('--ingest', dest='kind', action='store_const', const='ingest',
                       help='demo_ingest alone, beside the graph or without it')
     parser.add_argument('--run-dir', type=Path, metavar='DIR',
-                        help='what the nodes write goes below it, logs to DIR/logs; without it '
-                        f'where the parameters say, and to {RUN}/logs')
+                        help='what the nodes write goes below it, logs to DIR/logs, a copy of the '
+                        'contract to DIR/contract.yaml; without it where the parameters say, and '
+                        'logs to runs/today/logs')
     parser.add_argument('--params-file', default='', metavar='FILE',
                         help='parameters of all nodes (default: the shipped config/robot_rl.yaml)')
     add_namespace(parser)
@@ -58,7 +58,7 @@ def add(commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from robot_rl.bringup import command
+    from robot_rl.bringup import command, keep_run_contract, RUN
     from robot_rl.processes import cause, Supervisor
 
     specs = _checked(arguments)
@@ -71,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
               f'logs        {logs}/NODE.log\n'
               'Ctrl-C ends them cleanly; `robot_rl status` in another shell says how they are')
         try:
+            keep_run_contract(arguments.contract, str(arguments.run_dir or ''),
+                              arguments.params_file)
             supervisor.wait()
             _tell('no node is left')
         except KeyboardInterrupt:

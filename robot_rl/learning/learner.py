@@ -242,8 +242,9 @@ class Learner:
         if self.config.start_from and self.updates and not self.started_from:
             notes.append('start_from has no effect on an actor that has learned already')
         needed = ceil(max(0, self.updates - self.config.critic_warmup) / self.config.ratio)
-        return '; '.join([*notes, f'resumed {found[0]} at {self.updates} updates; the next come '
-                          f'with more than {needed} transitions'])
+        return '; '.join([*notes, f'resumed {found[0]} at {self.updates} updates, as many as '
+                          f'{needed} transitions allow; goes on when more are here: data_recorder '
+                          'sends those of its bags again'])
 
     def _take(self, path: Path, arrays: dict, manifest: dict) -> None:
         """Go on from a checkpoint; raise UserError before anything changes."""

@@ -59,7 +59,7 @@ class PolicyServer(ManagedNode):
         self._vitals = ServingVitals(self.contract, self.settings.lockstep)
         self.guard: Guard | None = None        # from `configure` on, as the next two
         self._output: Output | None = None
-        self._reset: Reset | None = None
+        self.reset: Reset | None = None
         self._rollout: Rollout | None = None
         self._after = 0                 # ns, only newer observations may start the episode
         self._episodes = 0
@@ -101,7 +101,7 @@ class PolicyServer(ManagedNode):
         self._output = Output(self, self.contract, self.event, self._describe)
         self._requests = Requests(self, self._agenda)
         self.guard = Guard(self, self.contract, self._requests.press, self._watch_out)
-        self._reset = Reset(self, self.contract.episode, self._on_reset)
+        self.reset = Reset(self, self.contract.episode, self._on_reset)
         self._keeping.restore()
         self.make('timer', WATCH_PERIOD, self._watch, clock=self.wall_clock)
         if not self.settings.lockstep:
@@ -217,11 +217,11 @@ class PolicyServer(ManagedNode):
 
     def _begin_reset(self) -> None:
         self._after = self._now()
-        if not self._reset.client:
+        if not self.reset.client:
             self._enter(Phase.WAITING)
-        elif self._reset.ready:
+        elif self.reset.ready:
             self._enter(Phase.RESETTING)
-            self._reset.begin()
+            self.reset.begin()
 
     def _on_reset(self, refusal: str) -> None:
         if self._phase is not Phase.RESETTING:
@@ -326,7 +326,7 @@ class PolicyServer(ManagedNode):
         values |= {f'refused_{name}': why for name, why in refused.items()}
         if self._agenda.stopped:
             return Health(f'stopped: {self._agenda.stopped}; {self.guard.advice}', values, ERROR)
-        reset = self._reset.waits if self._phase is Phase.IDLE else ''
+        reset = self.reset.waits if self._phase is Phase.IDLE else ''
         text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE, reset)
         text += f': {self._phase.value}' + (f', {waits}' if waits else '')
         if self._phase is Phase.WAITING:

@@ -25,7 +25,7 @@ from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
 from robot_rl.report.episodes import by_mode, counted, Episode, evaluations, left_out, share
 from robot_rl.report.reasons import ends_by_reason, examples, stops_by_reason
 from robot_rl.report.recorded_contract import recorded_contract
-from robot_rl.run_folder import BAGS, FOLDERS, POLICIES, read_kept, read_run, WINDOW
+from robot_rl.run_folder import BAGS, CONTRACT, FOLDERS, POLICIES, read_kept, read_run, WINDOW
 from robot_rl.run_summary import is_running
 
 EVALUATION = 20         # greedy episodes in an evaluation, where the run does not say
@@ -264,6 +264,6 @@ def _mapping(run: dict, key: str) -> dict:
 
 def _contract(run: dict, run_dir: Path, bags: list[Path]) -> Contract:
     """Load the copy of the contract that the run keeps, or else what run.json or a bag names."""
-    copy = run_dir / 'contract.yaml'
+    copy = run_dir / CONTRACT
     name = str(copy) if copy.is_file() else run.get('contract')
     return load_contract(name) if name else recorded_contract(run_dir, bags)

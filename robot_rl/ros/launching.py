@@ -8,7 +8,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from robot_rl.bringup import graph, NodeSpec
+from robot_rl.bringup import graph, keep_run_contract, NodeSpec
 
 RESPAWN_DELAY = 2.0     # s
 BOOLEAN = ['true', 'false', 'True', 'False']
@@ -74,6 +74,7 @@ def _nodes(context: LaunchContext, kind: str) -> list:
                   use_sim_time=flag('use_sim_time'), autostart=flag('autostart'),
                   seed=int(seed) if seed else None,
                   nodes=tuple(name.strip() for name in text('nodes').split(',') if name.strip()))
+    keep_run_contract(text('contract'), text('run_dir'), text('params_file'))
     names = ', '.join(spec.name for spec in specs)
     return [LogInfo(msg=f'robot_rl: {kind} graph: {names}'),
             *(_node(spec, text('log_level'), flag('respawn')) for spec in specs)]

@@ -54,8 +54,9 @@ class Requests:
         return _answered(response, answer)
 
     def _run(self) -> Answer:
-        return self._hindered() or self._agenda.run(True, self._server.settings,
-                                                    self._server.active)
+        server = self._server
+        return self._hindered() or self._agenda.run(
+            True, server.settings, server.active, server.reset.waits)
 
     def _evaluate(self) -> Answer:
         server = self._server

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from robot_rl import bringup
 from robot_rl.cli import main
+from robot_rl.commands import up as up_command
 from robot_rl.contract import load_contract
 
 PATIENCE = 20.0     # s
@@ -66,13 +67,16 @@ def test_a_graph_ends_with_0_once_it_is_interrupted(started, tmp_path, capsys, n
     assert 'failed' not in printed
     assert signal.getsignal(signal.SIGTERM) is not signal.default_int_handler
     assert tuple(spec.name for spec in specs) == names
+    assert (tmp_path / 'contract.yaml').read_text() == load_contract('reach').text
 
 
 def test_a_node_that_dies_is_told_with_its_last_words_and_the_others_go_on(
-        started, tmp_path, capsys):
+        started, tmp_path, monkeypatch, capsys):
     started(safety_stop=FAILS)
+    told, tell = [], up_command._tell
+    monkeypatch.setattr(up_command, '_tell', lambda text: told.append((tell(text), text)))
     thread = when(lambda: up(tmp_path / 'logs', 'policy_server')
-                  and 'thing' in (tmp_path / 'logs' / 'safety_stop.log').read_text())
+                  and any('no such thing' in text for _, text in told))
     assert main(['up', 'reach', '--run-dir', str(tmp_path), '--nodes',
                  'safety_stop, policy_server']) == 1
     thread.join()

@@ -207,7 +207,10 @@ def test_a_resumed_learner_goes_on_exactly_as_one_that_never_stopped(tmp_path):
     first.train(15)
     first.save(tmp_path, keep=2)
     resumed = learner()
-    assert 'checkpoint_000000015.safetensors at 15 updates' in resumed.resume(tmp_path)
+    found = resumed.resume(tmp_path)
+    assert found.endswith(
+        'checkpoint_000000015.safetensors at 15 updates, as many as 15 transitions allow; goes on '
+        'when more are here: data_recorder sends those of its bags again')
     assert resumed.owed == 0        # until the recorder has sent the experience again
     for episode in range(4):
         resumed.add(f's/{episode}', transitions(10, episode), episode)

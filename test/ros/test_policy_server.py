@@ -346,8 +346,9 @@ def test_success_at_the_goal_terminates(serve):
 def test_a_reset_service_that_is_not_there_is_named_with_a_warning(serve):
     bench, arm = serve({'service: sim_bridge/reset': 'service: arm/reset'})
     statuses = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'policy_server/status', LATCHED)
-    run(bench)
-    text = 'random: idle, waiting for the reset service /arm/reset: nobody serves it'
+    waits = 'waiting for the reset service /arm/reset: nobody serves it'
+    assert run(bench).message == f'accepted, not yet running: {waits}'
+    text = f'random: idle, {waits}'
     bench.until(lambda: statuses and statuses[-1].status[0].message == text)
     assert statuses[-1].status[0].level == DiagnosticStatus.WARN
     bench.probe.create_service(Trigger, 'arm/reset', arm._on_reset)
@@ -365,8 +366,8 @@ def test_a_reset_that_fails_ends_the_run_with_its_reason(serve):
 
 def test_a_reset_that_never_answers_ends_the_run_with_its_reason(serve):
     bench, arm = serve(reset_timeout=0.1)
-    bench.until(lambda: bench.node._reset.ready)
-    bench.node._reset.client.call_async = lambda request: Future()
+    bench.until(lambda: bench.node.reset.ready)
+    bench.node.reset.client.call_async = lambda request: Future()
     run(bench)
     assert bench.event('reset')['reason'] == 'reset_timeout'
 
