@@ -8,7 +8,8 @@ from pathlib import Path
 import time
 
 from robot_rl.bringup import FOLDERS as WRITTEN
-from robot_rl.data.bag import BagInfo, find_bags, read_bag, read_info
+from robot_rl.data.bag import find_bags, read_bag, read_info
+from robot_rl.data.bag_metadata import BagInfo
 from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.errors import UserError
 from robot_rl.learning.base_success import JUDGED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from robot_rl.bounded_yaml import load_bounded, MAX_DEPTH, MAX_MERGED
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import parse_info
+from robot_rl.data.bag_metadata import parse_info
 from robot_rl.data.intake import Intake, MAX_MESSAGE_BYTES
 from robot_rl.errors import InvalidFile, UserError
 from robot_rl.sim.gap import load_gap

@@ -25,7 +25,7 @@ TOPIC_HEAD = ('topic', 'type', 'messages', 'rate (Hz)', 'largest gap (s)', 'firs
               'last (s)', 'note')
 STYLES = {'success': 'good', 'failure': 'bad', 'aborted': 'bad', 'unreadable': 'bad',
           'interrupted': 'odd', 'incomplete': 'odd', 'abandoned': 'odd', 'open': 'odd',
-          'discarded': 'faint'}
+          'empty': 'odd', 'discarded': 'faint'}
 EXAMPLES = {'robot_rl bag inspect runs/demo/bags': 'every episode of a run',
             'robot_rl bag inspect runs/demo/bags/episode_000003': 'one, with its topics',
             'robot_rl bag inspect --topics --json bags': 'all that is known, for a program'}

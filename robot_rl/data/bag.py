@@ -7,8 +7,10 @@ a folder without it is a recording that was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -20,6 +22,9 @@ from robot_rl import __version__
 from robot_rl.bounded_yaml import load_bounded
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
+from robot_rl.data.bag_metadata import (BagInfo, dump, MAX_METADATA_VALUES, METADATA_FILE,
+                                        METADATA_VERSION, parse_info, quoted, read_metadata, TOP,
+                                        TopicInfo)
 from robot_rl.data.scan import Message, Metadata, Scan
 from robot_rl.data.steps import BadStep, Step, step_from_message, STEPS_TYPE
 from robot_rl.data.transitions import derive_transitions, label_transitions, Transitions
@@ -29,28 +34,16 @@ from robot_rl.files import sync_folder, write_atomic
 import yaml
 
 CHUNK_BYTES = 768 << 10             # rosbag2's own
-METADATA_FILE = 'metadata.yaml'
-METADATA_VERSION = 9                # Jazzy and later
-MAX_METADATA_BYTES, MAX_METADATA_VALUES = 16 << 20, 1_000_000
 RECOVERED = '_recovered'
 DISCARDED = 'discarded'             # folder of bags that do not count
-_TOP = 'rosbag2_bagfile_information'
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes custom data, as readers disagree on which plain scalars are numbers."""
-
-
-class _Quoted(str):
-    pass
-
-
-_Dumper.add_representer(_Quoted, lambda dumper, text: dumper.represent_scalar(
-    'tag:yaml.org,2002:str', str(text), style='|' if '\n' in text else "'"))
+NOTHING = 'its recorder died before the first messages were on the disk: nothing to recover'
 
 
 class BagWriter:
-    """Writes one bag; owned by one thread. What the disk refuses raises OSError."""
+    """Writes one bag; owned by one thread. What the disk refuses raises OSError.
+
+    Its file is locked until it is closed, so that a look can tell that somebody writes (locks.py).
+    """
 
     def __init__(self, folder: Path, custom_data: dict[str, str], name: str = ''):
         if folder.exists():
@@ -65,6 +58,8 @@ class BagWriter:
         self._first, self._last = 0, 0              # ns, of log times
         self._schemas: dict[tuple, int] = {}
         self._stream = open(folder / self._file, 'xb')
+        with suppress(OSError):         # a disk without locks: then nobody sees who writes
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._mcap = Writer(self._stream, CHUNK_BYTES, CompressionType.NONE)
         try:
             self._mcap.start(profile='ros2', library=f'robot_rl {__version__}')
@@ -124,7 +119,7 @@ class BagWriter:
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self._stream.close()
-        write_atomic(self.folder / METADATA_FILE, _dump({_TOP: self._metadata(custom_data)}))
+        write_atomic(self.folder / METADATA_FILE, dump({TOP: self._metadata(custom_data)}))
 
     def abandon(self) -> None:
         """Let go of a file that the disk refuses; it stays without metadata.yaml."""
@@ -135,7 +130,7 @@ class BagWriter:
 
     def _add_metadata(self, custom_data: dict[str, str]) -> None:
         self._mcap.add_metadata(
-            'rosbag2', {'serialized_metadata': _dump(self._metadata(custom_data))})
+            'rosbag2', {'serialized_metadata': dump(self._metadata(custom_data))})
 
     def _metadata(self, custom_data: dict[str, str]) -> dict:
         span = {'starting_time': {'nanoseconds_since_epoch': self._first},
@@ -148,7 +143,7 @@ class BagWriter:
                 for topic_id, topic in self._topics.items()],
             'compression_format': '', 'compression_mode': '',
             'relative_file_paths': [self._file], 'files': [{'path': self._file, **span}],
-            'custom_data': _quoted(custom_data),
+            'custom_data': quoted(custom_data),
             'ros_distro': os.environ.get('ROS_DISTRO') or 'kilted'}
 
 
@@ -161,26 +156,6 @@ class BagMessage:
     data: bytes
     log_time: int
     publish_time: int
-
-
-@dataclass(frozen=True)
-class TopicInfo:
-    """A recorded topic and how many messages it has."""
-
-    type: str
-    count: int
-
-
-@dataclass(frozen=True)
-class BagInfo:
-    """What a bag says about itself."""
-
-    folder: Path
-    custom_data: dict[str, str]
-    complete: bool                  # False: interrupted, counts are of what is readable
-    message_count: int
-    topics: dict[str, TopicInfo]
-    duration: int = 0               # ns, as metadata.yaml says
 
 
 def read_bag(folder: Path, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
@@ -206,25 +181,13 @@ def read_info(folder: Path) -> BagInfo:
         topic: TopicInfo(kind, count) for (topic, kind), count in counts.items()})
 
 
-def read_metadata(folder: Path) -> BagInfo:
-    """Return what the metadata.yaml of a bag says, whatever the storage of the bag."""
-    path = folder / METADATA_FILE
-    try:
-        if path.stat().st_size > MAX_METADATA_BYTES:
-            raise InvalidFile(path, [Problem('file', f'at most {MAX_METADATA_BYTES} bytes',
-                                             f'{path.stat().st_size} bytes')])
-        return parse_info(path, path.read_text(encoding='utf-8', errors='replace'))
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror}') from None
-
-
 def set_custom_data(folder: Path, **values: str) -> None:
     """Change entries of metadata.yaml, for instance the label; the recording is not touched."""
     path = folder / METADATA_FILE
     custom_data = {**read_info(folder).custom_data, **values}
     document = load_bounded(path.read_text(encoding='utf-8'), MAX_METADATA_VALUES)
-    document[_TOP]['custom_data'] = _quoted(custom_data)
-    write_atomic(path, _dump(document))
+    document[TOP]['custom_data'] = quoted(custom_data)
+    write_atomic(path, dump(document))
 
 
 def find_bags(root: Path) -> list[Path]:
@@ -253,6 +216,19 @@ def mcap_files(folder: Path) -> list[Path]:
         raise UserError(f'{folder}: not a bag, it holds no .mcap file; name the folder that '
                         '`ros2 bag record` or the recorder made')
     return files
+
+
+def is_empty(files: Iterable[Path]) -> bool:
+    """Tell whether the MCAP files of an interrupted bag are good to their end without a message.
+
+    So are those of a recorder that was killed before it first flushed.
+    """
+    for path in files:
+        scan = Scan(path)
+        if any(isinstance(item, Message) for item in scan) or not (
+                0 < scan.end == path.stat().st_size):
+            return False
+    return True
 
 
 def decode_step(data: bytes, contract: Contract) -> Step:
@@ -304,32 +280,6 @@ def _steps(info: BagInfo, contract: Contract) -> list[Step]:
     return steps
 
 
-def parse_info(path: Path, text: str, complete: bool = True) -> BagInfo:
-    """Return what metadata in YAML says; `complete` is that of metadata.yaml, not of a record."""
-    try:
-        document = load_bounded(text, MAX_METADATA_VALUES)
-        document = document[_TOP] if complete else document
-        topics = {item['topic_metadata']['name']: TopicInfo(_text(item['topic_metadata']['type']),
-                                                            int(item['message_count']))
-                  for item in document['topics_with_message_count']}
-        custom_data = {str(key): _text(value)
-                       for key, value in (document.get('custom_data') or {}).items()}
-        return BagInfo(path.parent, custom_data, complete, int(document['message_count']), topics,
-                       int((document.get('duration') or {}).get('nanoseconds', 0)))
-    except (yaml.YAMLError, AttributeError, KeyError, OverflowError, TypeError,
-            ValueError) as error:
-        found = f'{type(error).__name__}: {" ".join(str(error).split())}'
-        raise InvalidFile(path, [Problem(
-            'file', "rosbag2's metadata", found,
-            'rename it and restart the recorder to recover the bag')]) from None
-
-
-def _text(value) -> str:
-    if isinstance(value, (dict, list)):     # aliases of aliases: its text could fill the memory
-        raise TypeError('a nested value where text belongs')
-    return str(value)
-
-
 def _is_bag(folder: Path) -> bool:
     return (folder / METADATA_FILE).is_file() or folder.is_dir() and any(folder.glob('*.mcap'))
 
@@ -340,11 +290,3 @@ def _superseded(folder: Path) -> bool:
         return (original / METADATA_FILE).is_file()
     twin = folder.with_name(folder.name + RECOVERED)
     return (twin / METADATA_FILE).is_file() and not (folder / METADATA_FILE).is_file()
-
-
-def _quoted(custom_data: dict[str, str]) -> dict[str, str]:
-    return {str(key): _Quoted(value) for key, value in custom_data.items()}
-
-
-def _dump(document: dict) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1 << 20)

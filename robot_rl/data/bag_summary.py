@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from robot_rl.data.bag import read_metadata
+from robot_rl.data.bag import is_empty, NOTHING
+from robot_rl.data.bag_metadata import read_metadata
 from robot_rl.data.ingest_read import Recording
 from robot_rl.errors import UserError
 from robot_rl.locks import is_held
 
-STATES = ('complete', 'open', 'interrupted', 'unreadable')
+STATES = ('complete', 'open', 'interrupted', 'empty', 'unreadable')
 MAX_DIGITS = 18
 REAL_TIME, LATEST = 10 ** 18, 1 << 63       # ns; a clock that shows less than 2001 is simulated
 
@@ -44,7 +44,7 @@ class BagSummary:
     """One bag. What it does not tell is None, or empty."""
 
     name: str
-    state: str                          # one of STATES; open: a recorder works in its folder
+    state: str                          # one of STATES; open: somebody writes it
     outcome: str = ''
     label: str = ''                     # a human's verdict
     mode: str = ''
@@ -56,7 +56,7 @@ class BagSummary:
     dropped: int | None = None          # messages, for want of memory
     lost: int | None = None             # messages, by the middleware
     missing_steps: int | None = None    # step records that never came
-    reason: str = ''                    # why it is cut short, interrupted or unreadable
+    reason: str = ''                    # why it is cut short, interrupted, empty or unreadable
     topics: tuple[TopicSummary, ...] | None = None      # None where they were not asked for
 
 
@@ -107,13 +107,16 @@ def _interrupted(name: str, recording: Recording, topics: bool) -> BagSummary:
     types, custom_data = recording.describe()
     found = _read(recording, types)
     counts = {topic.name: topic.messages for topic in found}
-    working = is_held(Path(recording.name).parent / '.lock')
+    working = any(map(is_held, recording.files))
     if not working and not any(counts.values()):
+        if is_empty(recording.files):
+            return BagSummary(name, 'empty', **_told(custom_data, counts, [NOTHING]))
         raise UserError('; '.join(recording.damage) or 'no message is readable')
     return BagSummary(
         name, 'open' if working else 'interrupted', messages=sum(counts.values()),
         duration=max((topic.last for topic in found if topic.messages), default=0.0),
-        **_told(custom_data, counts, recording.damage), topics=found if topics else None)
+        **_told(custom_data, counts, [] if working else recording.damage),
+        topics=found if topics else None)
 
 
 def _told(custom_data: dict[str, str], counts: dict[str, int], damage: list[str]) -> dict:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robot_rl.contract import Contract
-from robot_rl.data.bag import METADATA_FILE, read_metadata
+from robot_rl.data.bag_metadata import METADATA_FILE, read_metadata
 from robot_rl.data.ingest import Demonstration, Ingest, IngestSettings, Reading
 from robot_rl.data.steps import Status, Step
 from robot_rl.data.transitions import COLUMNS, LABELS, step_pairs, Transitions

@@ -16,7 +16,8 @@ import re
 import sqlite3
 import tempfile
 
-from robot_rl.data.bag import DISCARDED, METADATA_FILE, parse_info, read_metadata, RECOVERED
+from robot_rl.data.bag import DISCARDED, RECOVERED
+from robot_rl.data.bag_metadata import METADATA_FILE, parse_info, read_metadata
 from robot_rl.data.scan import Channel, MAX_RECORD_BYTES, Message, Metadata, Scan
 from robot_rl.errors import UserError
 import zstandard

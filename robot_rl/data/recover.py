@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 import shutil
 
-from robot_rl.data.bag import BagWriter, mcap_files, METADATA_FILE, read_info, RECOVERED
+from robot_rl.data.bag import (BagWriter, is_empty, mcap_files, METADATA_FILE, NOTHING, read_info,
+                               RECOVERED)
 from robot_rl.data.scan import Channel, Message, Scan
 from robot_rl.errors import UserError
 from robot_rl.files import sync_folder
@@ -21,6 +22,7 @@ class Recovered:
     folder: Path | None         # the complete copy; None where nothing was readable
     messages: int
     reason: str                 # why the recording ends where it ends
+    empty: bool = False         # no message ever reached the disk
 
 
 def recover(root: Path) -> list[Recovered]:
@@ -47,6 +49,8 @@ def recover_bag(original: Path, reason: str = '') -> Recovered:
     try:
         scans = [Scan(path) for path in mcap_files(original)]
         info = read_info(original)
+        if not info.message_count and is_empty(mcap_files(original)):
+            return Recovered(original, None, 0, NOTHING, empty=True)
         if not info.message_count:
             for _ in scans[0]:
                 pass

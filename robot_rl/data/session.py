@@ -103,6 +103,10 @@ class Session:
                 and custom_data.get('sequence', '').isdecimal())
 
     def _tell(self, found: Recovered) -> None:
+        if found.empty:     # out of the way, told once: there is nothing that could count
+            self._on_event('empty', {'bag': str(self.discard(found.original)),
+                                     'reason': found.reason})
+            return
         self._on_event('recovered' if found.folder else 'unreadable', {
             'bag': str(found.original), 'messages': str(found.messages), 'reason': found.reason})
 

@@ -31,7 +31,7 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
-TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'abandoned',
+TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'empty', 'abandoned',
            'qos_mismatch', 'other_contract')
 NO_CLOCK = 'no time yet: use_sim_time is true, and nothing has come on /clock'
 LOOK_PERIOD = 0.1       # s of wall time between looks whether simulated time has begun

@@ -9,7 +9,8 @@ from math import isfinite
 import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.data import cdr
-from robot_rl.data.bag import BagInfo, read_bag
+from robot_rl.data.bag import read_bag
+from robot_rl.data.bag_metadata import BagInfo
 from robot_rl.data.bag_summary import REAL_TIME
 from robot_rl.data.steps import STEPS_TYPE
 from robot_rl.data.transitions import Transitions

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from robot_rl.contract import Contract, load_contract
 from robot_rl.curves import Curve, FOLDER as CURVES_FOLDER, read_curves
-from robot_rl.data.bag import bag_steps, bag_transitions, BagInfo, find_bags, read_info
+from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_info
+from robot_rl.data.bag_metadata import BagInfo
 from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Step
 from robot_rl.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from raw_bags import COMMANDS, episode, JOINTS, START, write_mcap, write_sqlite
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import BagWriter, METADATA_FILE
+from robot_rl.data.bag import BagWriter, METADATA_FILE, NOTHING
 from robot_rl.data.bag_summary import BagSummary, summarize, summarize_topic, TopicSummary
 from robot_rl.data.ingest_read import find_recordings
 
@@ -88,11 +88,27 @@ def test_the_steps_of_an_interrupted_bag_are_counted(tmp_path):
     assert (found.state, found.steps, found.transitions) == ('interrupted', 5, None)
 
 
-def test_a_bag_in_a_folder_where_a_recorder_works_is_open(bag):
-    with open(bag.parent / '.lock', 'w') as lock:
+def test_a_bag_is_open_as_long_as_somebody_writes_it(tmp_path):
+    writer = BagWriter(tmp_path / 'new', {'task': 'reach'})
+    topic = writer.add_topic('/x', 'std_msgs/msg/Float64')
+    writer.write(topic, b'', START, START)
+    for messages in (0, 1):
+        found = look(tmp_path / 'new')
+        assert (found.state, found.messages, found.reason) == ('open', messages, '')
+        writer.flush()
+    writer.abandon()
+    assert look(tmp_path / 'new').state == 'interrupted'
+
+
+def test_a_bag_whose_recorder_died_before_its_first_flush_is_empty(tmp_path):
+    writer = BagWriter(tmp_path / 'new', {'outcome': 'incomplete', 'mode': 'learn'})
+    writer.write(writer.add_topic('/x', 'std_msgs/msg/Float64'), b'', START, START)
+    writer.abandon()
+    with open(tmp_path / '.lock', 'w') as lock:     # of the recorder that came after it
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert look(interrupted(bag)).state == 'open'
-    assert look(bag).state != 'open'
+        found = look(tmp_path / 'new')
+    assert (found.state, found.mode, found.messages, found.reason) == (
+        'empty', 'learn', 0, NOTHING)
 
 
 def test_a_recovered_bag_tells_why_it_was_cut(tmp_path):

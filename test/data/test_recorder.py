@@ -15,7 +15,7 @@ import pytest
 from recording import (episode_steps, EVENTS, JOINTS, make_step, PERIOD, Recording, STEP,
                        step_bytes, STEPS, text_bytes, TOPICS, wait_until)
 from robot_rl.data import backlog, disk
-from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, read_bag,
+from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags, NOTHING, read_bag,
                                read_info)
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.recover import recover
@@ -28,6 +28,19 @@ from rosbags.highlevel import AnyReader
 def same_bits(first, second):
     return all(getattr(first, name).tobytes() == getattr(second, name).tobytes()
                for name in COLUMNS)
+
+
+def record_in_a_process(contract, root, flush_period: float) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).with_name('recorder_process.py'), contract.file, root,
+         str(flush_period)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
 
 
 def custom(folder):
@@ -306,6 +319,25 @@ def test_silence_does_not_end_what_the_operator_began(start):
     recording.wait_handled()
     recording.recorder.close()
     assert recording.next_episode().outcome == 'incomplete'
+
+
+def test_a_recording_of_which_nothing_reached_the_disk_is_told_once_and_put_aside(
+        start, contract, tmp_path):
+    root = tmp_path / 'episodes'
+    process = record_in_a_process(contract, root, flush_period=1000.0)
+    process.stdout.readline()
+    wait_until(lambda: find_bags(root))
+    kill(process)
+    recording = start()
+    found = recording.wait_event('empty')
+    assert found == {'bag': str(root / 'discarded' / 'episode_000001'), 'reason': NOTHING}
+    assert [path.name for path in (root / 'discarded' / 'episode_000001').iterdir()] == [
+        'episode_000001_0.mcap']
+    assert find_bags(root) == []
+    recording.send(episode_steps(2))
+    assert recording.next_episode().name == 'episode_000002'
+    recording.recorder.close()
+    assert not {'empty', 'unreadable'} & {kind for kind, _ in start().events}
 
 
 def test_numbers_are_never_used_twice(start):
@@ -641,10 +673,7 @@ def test_messages_reach_the_operating_system_within_the_flush_period(start):
 
 @pytest.mark.parametrize('seed', range(4))
 def test_a_killed_recorder_loses_nothing_that_was_flushed(contract, tmp_path, seed):
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name('recorder_process.py'), contract.file,
-         tmp_path / 'episodes', '0.05'], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+    process = record_in_a_process(contract, tmp_path / 'episodes', flush_period=0.05)
     target = random.Random(seed).randrange(200, 600)
     try:
         for line in process.stdout:
@@ -652,9 +681,7 @@ def test_a_killed_recorder_loses_nothing_that_was_flushed(contract, tmp_path, se
             if count >= target and flushed:
                 break
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        kill(process)
     found, = recover(tmp_path / 'episodes')
     texts = [message for message in read_bag(found.folder)
              if message.topic == TOPICS[EVENTS].name]

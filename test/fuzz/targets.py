@@ -23,7 +23,8 @@ from robot_rl.bundle import pack, unpack  # noqa: E402
 from robot_rl.contract import load_contract  # noqa: E402
 from robot_rl.curves import _record, CurveWriter, PATTERN, read_curves  # noqa: E402
 from robot_rl.data import cdr  # noqa: E402
-from robot_rl.data.bag import bag_transitions, BagWriter, decode_step, parse_info  # noqa: E402
+from robot_rl.data.bag import bag_transitions, BagWriter, decode_step  # noqa: E402
+from robot_rl.data.bag_metadata import parse_info  # noqa: E402
 from robot_rl.data.episode import EpisodeRecord  # noqa: E402
 from robot_rl.data.episode_message import decode_episode, encode_episode, HEADER  # noqa: E402
 from robot_rl.data.export import Run  # noqa: E402
