@@ -21,14 +21,13 @@ from robot_rl.data.align import Aligner, Clock, COMMAND, count
 from robot_rl.data.align_action import compile_action
 from robot_rl.data.ingest_decode import StepDecoder, TopicReader
 from robot_rl.data.ingest_read import find_recordings, Recording
-from robot_rl.data.steps import BadStep, Status, Step, STEPS_TYPE
+from robot_rl.data.steps import BadStep, EVENTS_TYPE, Status, Step, STEPS_TYPE
 from robot_rl.data.transitions import (COLUMNS, derive_transitions, label_transitions,
                                        Transitions)
 from robot_rl.errors import InvalidFile, Problem, UserError
 from robot_rl.fields import BadMessage, Selection
 
 OUTCOMES = ('all', 'successes')
-EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 _VERDICTS = {'success': 'success', 'failure': 'failure', 'discard': 'discarded', 'end': ''}
 
 

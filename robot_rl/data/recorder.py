@@ -23,6 +23,7 @@ from robot_rl.data.disk import Disk
 from robot_rl.data.episode import episode_record, EpisodeRecord, OpenEpisode, Topic
 from robot_rl.data.intake import Intake, MISSES
 from robot_rl.data.known_steps import KnownSteps
+from robot_rl.data.preroll import Preroll
 from robot_rl.data.recorder_settings import RecorderSettings
 from robot_rl.data.session import Session
 from robot_rl.data.step_stream import StepStream
@@ -31,7 +32,6 @@ from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
 
-PREROLL = 1_000_000_000             # ns: what was last seen longer ago enters a bag this old
 POLL = 0.05                         # s
 
 
@@ -66,7 +66,7 @@ class EpisodeRecorder:
         self._starting = False          # a start is queued
         # From here on owned by the writer thread; others only read.
         self._open: OpenEpisode | None = None
-        self._last: dict[int, tuple[bytes, int, int]] = {}     # newest message of each topic
+        self._preroll = Preroll([topic.type for topic in topics])
         self._stream = StepStream(contract, KnownSteps(
             self._session.root, steps_topic, self._session.began))
         self._written = self._flushed = 0
@@ -176,7 +176,7 @@ class EpisodeRecorder:
             if not self._take_step(data, log_time, publish_time):
                 return
         else:
-            self._last[topic_id] = data, log_time, publish_time
+            self._preroll.hold(topic_id, data, log_time, publish_time, self._open is not None)
         if self._open:
             self._open.write(topic_id, data, log_time, publish_time)
             self._written += 1
@@ -218,8 +218,7 @@ class EpisodeRecorder:
             if self._open and self._open.finished:
                 self._close('incomplete')
             if self._open is None:
-                newest = max((log_time for _, log_time, _ in self._last.values()), default=0)
-                self._begin(newest, note=note)
+                self._begin(self._preroll.newest, note=note)
         finally:
             self._starting = False
 
@@ -234,9 +233,8 @@ class EpisodeRecorder:
             {**self._custom_data, 'episode': name, 'note': note, 'outcome': 'incomplete',
              'started': str(time.time_ns())}, number is None, time.monotonic())
         self._missed_before = self._intake.missed()
-        for topic_id, (data, seen, sent) in self._last.items():
-            # `seen` is later where simulated time began again in between.
-            self._open.write(topic_id, data, min(max(seen, log_time - PREROLL, 0), log_time), sent)
+        for message in self._preroll.messages(log_time):
+            self._open.write(*message)
             self._written += 1
         self._emit('start', {'episode': name, **_found_at(self._open.folder, number)})
 

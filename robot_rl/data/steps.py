@@ -15,6 +15,7 @@ from enum import IntEnum
 import numpy as np
 
 STEPS_TYPE = 'std_msgs/msg/Float64MultiArray'
+EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'      # what happened beside them
 MAX_VALUES = 10_000
 LARGEST = np.finfo(np.float32).max      # of a number that is learned from
 

@@ -14,7 +14,7 @@ from robot_rl.data.early import Early
 from robot_rl.data.episode_message import encode_episode
 from robot_rl.data.intake import MISSES
 from robot_rl.data.recorder import EpisodeRecord, EpisodeRecorder, RecorderSettings, Topic
-from robot_rl.data.steps import STEPS_TYPE
+from robot_rl.data.steps import EVENTS_TYPE, STEPS_TYPE
 from robot_rl.errors import UserError
 from robot_rl.ros.codecs import bytes_message
 from robot_rl.ros.health import ERROR, EventPublisher, Health, HealthReporter, OK, WARN
@@ -30,7 +30,6 @@ from robot_rl.vitals.topics import Needed, needed_rate
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 TROUBLE = ('disk_full', *MISSES, 'write_error', 'bad_step', 'unreadable', 'empty', 'abandoned',
            'qos_mismatch', 'other_contract')
 NO_CLOCK = 'no time yet: use_sim_time is true, and nothing has come on /clock'

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 import numpy as np
@@ -12,13 +12,12 @@ from robot_rl.data import cdr
 from robot_rl.data.bag import read_bag
 from robot_rl.data.bag_metadata import BagInfo
 from robot_rl.data.bag_summary import REAL_TIME
-from robot_rl.data.steps import STEPS_TYPE
+from robot_rl.data.steps import EVENTS_TYPE, STEPS_TYPE
 from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.fields import BadMessage
 from robot_rl.learning.coverage import feature_names
 
-EVENTS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 LONGEST_NAME, LONGEST_REASON = 80, 240      # characters; what a bag says is anybody's text
 
 
@@ -35,6 +34,8 @@ class Details:
     intervals: np.ndarray       # (k - 1,) s between the k step records as they were published
     latency: np.ndarray         # (k,) s from the newest observation to its step record; or (0,)
     features: np.ndarray        # (actions, d) float32, of the task, for the coverage map
+    number: int | None = None   # of the episode, as policy_server counts them
+    ends: dict[str, str] = field(default_factory=dict)      # reasons by number, of all its events
 
 
 def read_details(info: BagInfo, transitions: Transitions, contract: Contract) -> Details:
@@ -67,7 +68,17 @@ def read_details(info: BagInfo, transitions: Transitions, contract: Contract) ->
     return Details(
         float(transitions.reward.sum()), len(transitions), int(transitions.human.sum()),
         int((np.diff(transitions.human, prepend=0.0) > 0.0).sum()), ended, tuple(stops),
-        between, latency, _features(transitions, contract))
+        between, latency, _features(transitions, contract), number, ends)
+
+
+def with_late_ends(found: Sequence[Details]) -> list[Details]:
+    """Return details in the order of recording with the ends that came too late for their bag.
+
+    Where the next episode begins at once, an end may be recorded after it has begun.
+    """
+    return [details if details.ended else replace(
+        details, ended=following.ends.get(str(details.number), ''))
+        for details, following in zip(found, found[1:])] + list(found[-1:])
 
 
 def pooled(found: Iterable[Details], name: str) -> np.ndarray:

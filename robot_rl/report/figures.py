@@ -21,7 +21,7 @@ from robot_rl.learning.coverage import feature_names
 from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
 from robot_rl.progress import followed
-from robot_rl.report.bags import quantiles, read_details
+from robot_rl.report.bags import quantiles, read_details, with_late_ends
 from robot_rl.report.demonstrators import COLORS, demonstrators, OTHER
 from robot_rl.report.episodes import by_mode, counted, Episode, evaluations, left_out, share
 from robot_rl.report.reasons import ends_by_reason, examples, stops_by_reason
@@ -66,7 +66,7 @@ def build_report(run_dir: Path) -> tuple[dict, list[Episode]]:
         if len(transitions):
             covered.add(transitions.next_observation, episode.mode == 'explore')
     learner, server = (_mapping(run, node) for node in ('sac_learner', 'policy_server'))
-    details = [episode.details for episode in episodes]
+    details = with_late_ends([episode.details for episode in episodes])
     shown = [(one.policy_version, one.success) for one in counted(episodes)
              if one.mode == 'demonstrate']
     evaluation, curves = run.get('evaluation'), read_curves(run_dir / LEARNED)

@@ -13,6 +13,7 @@ import re
 from robot_rl.report.bags import Details
 
 UNKNOWN = 'not recorded'
+WHY_UNKNOWN = 'no bag has its end: policy_server or data_recorder died'
 _NAME = re.compile(r'([A-Za-z_]\w*)(:\s|$)', re.ASCII)
 _FIGURE = re.compile(r'(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.]*\w)', re.ASCII)
 
@@ -40,7 +41,7 @@ def examples(found: Iterable[Details]) -> dict[str, str]:
     """Return the first reason as it was told, by the kind of those that tell more than it."""
     found = list(found)
     told = [*(details.ended for details in found), *(reason for *_, reason in _stops(found))]
-    shown: dict[str, str] = {}
+    shown = {} if all(details.ended for details in found) else {UNKNOWN: WHY_UNKNOWN}
     for reason in told:
         if kind(reason) != reason:
             shown.setdefault(kind(reason), reason)

@@ -19,7 +19,7 @@ from robot_rl.data.bag import (bag_steps, bag_transitions, BagWriter, find_bags,
                                read_info)
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.recover import recover
-from robot_rl.data.steps import Mode, Status
+from robot_rl.data.steps import EVENTS_TYPE, Mode, Status, STEPS_TYPE
 from robot_rl.data.transitions import COLUMNS
 from robot_rl.errors import UserError
 from rosbags.highlevel import AnyReader
@@ -177,6 +177,23 @@ def test_a_stale_message_does_not_make_the_bag_hours_long(start):
     first = next(read_bag(recording.root / recording.next_episode().name))
     assert first.log_time == make_step(0).stamp - 1_000_000_000
     assert first.publish_time == 1
+
+
+def test_all_events_between_two_bags_are_in_the_second(contract, tmp_path):
+    names = ('end', 'stop', 'clear_stop', 'start')
+    topics = [Topic('/server/events', EVENTS_TYPE), Topic(STEPS, STEPS_TYPE)]
+    recorder = EpisodeRecorder(tmp_path, contract, topics, RecorderSettings(settle=0.0), STEPS,
+                               lambda record: None, lambda kind, values: None)
+    for episode in range(2):
+        for step in episode_steps(2, episode=episode):
+            recorder.put(1, step_bytes(step), step.stamp, episode * 1000 + step.index)
+        wait_until(lambda: recorder.stats()['episodes'] == episode + 1)
+        for name in names:
+            recorder.put(0, name.encode(), make_step(9).stamp, 0)
+    recorder.close()
+    found = [[message.data.decode() for message in read_bag(tmp_path / f'episode_00000{number}')
+              if message.topic == topics[0].name] for number in (1, 2)]
+    assert found == [[], list(names)]
 
 
 def test_messages_that_trail_the_last_step_are_in_its_bag(start):

@@ -10,8 +10,8 @@ from robot_rl.contract import load_contract
 from robot_rl.data import cdr
 from robot_rl.data.bag import bag_transitions, BagWriter, read_info
 from robot_rl.data.step_bag import step_bytes
-from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
-from robot_rl.report.bags import Details, EVENTS_TYPE, quantiles, read_details
+from robot_rl.data.steps import EVENTS_TYPE, Mode, Source, Status, Step, STEPS_TYPE
+from robot_rl.report.bags import Details, quantiles, read_details, with_late_ends
 
 REACH = load_contract('reach')
 STEPS, EVENTS, SAFETY = '/policy_server/steps', '/policy_server/events', '/safety_stop/events'
@@ -76,6 +76,17 @@ def test_the_end_is_that_of_the_episode_itself(tmp_path):
             (EVENTS, event(3, 'policy_server', 'start', episode='8'))]
     assert write_bag(tmp_path / 'a', [P], ends).ended == 'e_stop_pressed'
     assert write_bag(tmp_path / 'b', [P], ends, episode=9).ended == ''
+
+
+def test_an_end_that_came_after_the_next_episode_had_begun_is_found_in_its_bag(tmp_path):
+    late = (EVENTS, event(1, 'policy_server', 'end', episode='7', reason='horizon'))
+    own = (EVENTS, event(2, 'policy_server', 'end', episode='8', reason='success'))
+    found = [write_bag(tmp_path / '7', [P]),
+             write_bag(tmp_path / '8', [P], [late, own], episode=8),
+             write_bag(tmp_path / '9', [P], episode=9)]
+    assert [details.ended for details in with_late_ends(found)] == ['horizon', 'success', '']
+    assert [details.ended for details in with_late_ends(found[:1])] == ['']
+    assert with_late_ends([]) == []
 
 
 def test_latency_is_from_the_observation_to_its_record_on_a_real_clock(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from robot_rl.report.reasons import ends_by_reason, examples, kind, stops_by_reason
+from robot_rl.report.reasons import ends_by_reason, examples, kind, stops_by_reason, WHY_UNKNOWN
 from test_report_bags import event, EVENTS, P, SAFETY, write_bag
 
 STALE = 'observation_stale: arm on joint_states is {} s old, max_age 0.15 s'
@@ -26,6 +26,7 @@ def test_ends_are_counted_most_frequent_first(tmp_path):
     made.append(write_bag(tmp_path / 'x', [P]))
     assert list(ends_by_reason(made).items()) == [('success', 2), ('horizon', 1),
                                                   ('not recorded', 1)]
+    assert examples(made) == {'not recorded': WHY_UNKNOWN}
 
 
 def test_reasons_that_differ_in_figures_only_are_one_with_its_first_as_example(tmp_path):
