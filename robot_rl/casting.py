@@ -80,7 +80,9 @@ class Casting:
         return NO_ACTOR if mode == 'evaluate' and not acts else ''
 
     def stand_in(self, mode: str) -> str:
-        """Return why random actions stand in for the policy of that mode, '' where none do."""
+        """Return why what acts in that mode knows no more than chance, '' where it does."""
+        if mode == 'evaluate' and self.shelf.actor and not self.kept_acts:
+            return '' if self.shelf.informed else 'nothing learned yet: an untrained policy acts'
         if mode != 'learn' or self.shelf.informed:
             return ''
         return f'{"nothing learned" if self.shelf.actor else "no policy"} yet: random actions'

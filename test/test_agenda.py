@@ -132,6 +132,16 @@ def test_the_status_says_where_random_actions_stand_in_for_the_learner(version, 
     assert desk.run() == (True, 'running' + (f'; {note[2:-1]}' if note else ''))
 
 
+@pytest.mark.parametrize(('version', 'note'), [
+    (0, 'nothing learned yet: an untrained policy acts'), (7, '')])
+def test_evaluate_says_where_the_learned_policy_knows_nothing(version, note):
+    desk = Desk(everything=False, mode='evaluate')
+    desk.shelf.offer(actor(REACH, version), 'actor')
+    assert desk.run() == (True, '; '.join(filter(None, ['running', note])))
+    shown = f'evaluate ({note})' if note else 'evaluate'
+    assert desk.agenda.status(desk.settings, idle=False) == (shown, '')
+
+
 def test_a_run_of_a_person_that_the_contract_does_not_name_is_refused():
     desk = Desk(mode='scripted')
     assert desk.run() == (False, NO_PERSON) and not desk.agenda.running

@@ -329,10 +329,10 @@ class PolicyServer(ManagedNode):
         reset = self.reset.waits if self._phase is Phase.IDLE else ''
         text, waits = self._agenda.status(self.settings, self._phase is Phase.IDLE, reset)
         text += f': {self._phase.value}' + (f', {waits}' if waits else '')
-        if self._phase is Phase.WAITING:
-            seen = self._assembler.look(self._now())
-            text += f': {seen.stale or self.guard.reason(seen) or "the world stands still"}'
-        hindered = self._phase is Phase.WAITING or waits and waits == reset
+        seen = self._assembler.look(self._now())
+        hindered = self._phase is Phase.WAITING and (seen.stale or self.guard.reason(seen))
+        text += f': {hindered}' if hindered else ''     # else the next one is on its way
+        hindered = hindered or waits and waits == reset
         return Health(text, values, WARN if hindered else OK)
 
     def _parts(self) -> list[Part]:

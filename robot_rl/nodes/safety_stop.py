@@ -143,7 +143,8 @@ class SafetyStop(Node):
                   'stops': watch.stops, 'bad_actions': self._bad_actions,
                   'contract': self.contract.hash}
         if watch.stopped:
-            advice = 'start it again' if watch.silent(time.monotonic_ns()) else 'call clear_stop'
+            silent = watch.silent(time.monotonic_ns())
+            advice = 'start policy_server again' if silent else 'call clear_stop'
             return Health(f'stopped: {watch.stopped}; {advice}', values, ERROR)
         if self._company.alone(time.monotonic()):
             return Health(f'commands come, but no heartbeat on {self._heartbeat}: nobody watches',

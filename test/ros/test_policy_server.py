@@ -212,6 +212,18 @@ def test_a_clock_that_begins_again_breaks_the_episode_and_stops(serve):
     assert max(step.stamp for step in arm.steps[2:7]) < arm.steps[0].stamp
 
 
+def test_to_wait_for_the_next_observation_is_no_warning(serve):
+    bench, arm = serve()
+    statuses = bench.listen('diagnostic_msgs/msg/DiagnosticArray', 'policy_server/status', LATCHED)
+    arm.observe()
+    bench.until(bench.node._assembler.complete)
+    arm.observe = lambda: None
+    run(bench)
+    bench.until(lambda: statuses and statuses[-1].status[0].message
+                == 'random: waiting for fresh observations')
+    assert statuses[-1].status[0].level == DiagnosticStatus.OK
+
+
 def test_status_says_which_observation_is_missing(serve):
     bench, arm = serve(lockstep=False)
     arm.observe = lambda: None

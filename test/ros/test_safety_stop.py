@@ -85,7 +85,8 @@ def test_silence_stops_with_zeros_an_event_the_status_and_stopped(serve):
     assert TIMEOUT * 1e3 <= int(event['silent_ms']) < 2000
     server.bench.until(server.stops)
     assert server.stops()[0] == (0.0, 0.0)
-    server.bench.says(text='stopped: heartbeat_silent; start it again', stops=1, armed=False)
+    server.bench.says(text='stopped: heartbeat_silent; start policy_server again', stops=1,
+                      armed=False)
     server.bench.until(lambda: [message.data for message in server.stopped] == [False, True])
 
 
