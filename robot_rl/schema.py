@@ -47,7 +47,8 @@ def load_yaml(path: Path) -> dict:
                                              f'{path.stat().st_size} bytes')])
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFile(path, [Problem('file', 'a readable YAML file', str(error))]) from None
+        found = getattr(error, 'strerror', None) or error       # without the path once more
+        raise InvalidFile(path, [Problem('file', 'a readable YAML file', str(found))]) from None
     try:
         document = load_bounded(text, MAX_VALUES, _UniqueKeyLoader)
     except yaml.YAMLError as error:

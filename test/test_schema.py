@@ -33,9 +33,11 @@ def test_bytes_that_are_not_text_are_refused(tmp_path, data):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / 'absent.yaml', tmp_path):
-        with pytest.raises(InvalidFile, match='a readable YAML file'):
+    for path, found in ((tmp_path / 'absent.yaml', 'No such file or directory'),
+                        (tmp_path, 'Is a directory')):
+        with pytest.raises(InvalidFile) as caught:
             load_yaml(path)
+        assert str(caught.value) == f'{path}: file: expected a readable YAML file, found {found}'
 
 
 def test_a_huge_file_is_refused_unread(tmp_path):
