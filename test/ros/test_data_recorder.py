@@ -210,7 +210,7 @@ def test_what_was_seen_before_the_clock_began_again_gets_the_time_of_the_episode
 
     show(100)
     commands.publish(Float64MultiArray(data=[0.5, 0.25]))
-    bench.until(lambda: bench.node._recorder._last)
+    bench.until(lambda: bench.node._recorder._preroll.newest)
     show(3)
     record = listener.record(1)
     times = [message.log_time for message in read_bag(listener.root / record.name)]

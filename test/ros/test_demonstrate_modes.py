@@ -183,11 +183,15 @@ def test_a_scripted_person_that_fails_stops_the_robot_with_the_reason(serve):
     assert np.array_equal(steps[-1].executed, np.zeros(2))
 
 
-def test_without_a_scripted_person_nothing_starts_and_the_status_says_why(serve):
+def test_without_a_scripted_person_a_run_is_refused_and_the_status_of_one_says_why(serve):
     bench, arm = serve(mode='scripted')
-    bench.call(SetBool, 'policy_server/run', data=True)
-    bench.says(text='scripted: idle, the contract names no scripted person: '
-               'simulation.demonstrator')
+    answer = bench.call(SetBool, 'policy_server/run', data=True)
+    reason = 'the contract names no scripted person: simulation.demonstrator'
+    assert (answer.success, answer.message) == (False, reason)
+    bench.set(mode='demonstrate')
+    assert bench.call(SetBool, 'policy_server/run', data=True).success
+    bench.set(mode='scripted')      # of a run that waits
+    bench.says(text=f'scripted: idle, {reason}')
     assert arm.resets == 0
 
 
