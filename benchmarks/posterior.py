@@ -5,16 +5,19 @@ it was recorded in; push_t with human demonstrations, where success is the share
 people leave covered. Every method is a diffusion policy of the same size, fitted to the same
 demonstrations:
 
-    bc                  behavioural cloning
-    sigma_bc            the same noise on every action: 0.1 of its standard deviation
-    postbc              noise of the posterior's variance, scaled by held-out coverage
-    sigma_bc_chosen     as sigma_bc, scaled by held-out coverage
-    postbc_alpha_1      the posterior's variance as it is (arXiv 2512.16911)
-    postbc_full         with what the numbers of a chunk share
-    postbc_noised       the ensemble sees noise on its targets in place of bootstraps
+    bc                  behavioural cloning: the fit of postbc with alpha = 0
+    sigma_bc            learns the same noise on every action: 0.1 of its standard deviation
+    postbc              clones, with latents for what the demonstrations leave open, scaled by
+                        held-out coverage; they rest while it acts, steering may move them
     postbc_members_3    an ensemble of 3 in place of 10
-    bc_long             bc of twice the width and some four times the updates
-    postbc_long         postbc so
+    noise               learns noise of the posterior's variance, scaled by held-out coverage
+    noise_alpha_1       of that variance as it is (arXiv 2512.16911)
+    noise_full          with what the numbers of a chunk share
+    noise_noised        the ensemble sees noise on its targets in place of bootstraps
+    noise_members_3     an ensemble of 3
+    noise_constant      as sigma_bc, scaled by held-out coverage
+    noise_long          noise with twice the width and some four times the updates
+    bc_long             cloning so
 
 Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise
 (arXiv 2506.15799), `full` starts SAC in action space as the policy acts. Pretrained success is of
@@ -46,12 +49,13 @@ from robot_rl.files import write_atomic
 from robot_rl.fit_run import data_digest
 from robot_rl.learning.calibration import LEVELS
 from robot_rl.progress import bar, ProgressLine
-from robot_rl.sim.posterior_cells import (chosen, contract_of, demonstrations, FitCell, METHODS,
-                                          run_cell, SAC, TASKS, TuneCell, TUNERS)
-from robot_rl.sim.posterior_rows import ALL, check, FEW, named, share, summarise
+from robot_rl.sim.posterior_cells import (
+    ALL, chosen, CLONE, contract_of, demonstrations, FEW, FitCell, METHODS, POSTERIOR, run_cell,
+    SAC, TASKS, TuneCell, TUNERS)
+from robot_rl.sim.posterior_rows import check, named, share, summarise
 from robot_rl.sim.trial import Budget, GOAL
 
-MAIN = ('bc', 'sigma_bc', 'postbc')
+MAIN = (CLONE, 'sigma_bc', POSTERIOR)
 DEMOS, FAST_DEMOS = (*FEW, ALL), (10,)
 ABLATED = 10                    # demonstrations of the other methods, and of tuners but steer
 SEEDS, FAST_SEEDS = range(5), range(2)
@@ -63,7 +67,9 @@ def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
     """Return the cells that options ask for; whatever ends the run, the seeds are whole."""
     full, cells = options.full, []
     measured = MEASURED if full else FAST_MEASURED
-    methods = options.methods or (list(METHODS) if full else MAIN)
+    methods = list(options.methods or (METHODS if full else MAIN))
+    if CLONE in methods and POSTERIOR not in methods:   # whose fit it is made of
+        methods.append(POSTERIOR)
     for seed in options.seeds or (SEEDS if full else FAST_SEEDS):
         for task in options.tasks or (TASKS if full else ['puck_push']):
             for demos in options.demos or (DEMOS if full else FAST_DEMOS):
@@ -72,9 +78,10 @@ def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
                         continue
                     both = full and method in MAIN and demos == ABLATED
                     tuners = list(TUNERS) if both else ['steer']
+                    tuners = tuners if options.tuners is None else options.tuners
                     fit = FitCell(task, method, demos, seed, measured)
-                    cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in (
-                        tuners if options.tuners is None else options.tuners))]
+                    cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in tuners
+                                     if demos in TASKS[task].tuned)]
     return cells
 
 

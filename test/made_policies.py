@@ -39,6 +39,7 @@ def demonstrator(contract: Contract, plan, version: int = 3, replan: int = 2,
     return encode_diffusion(
         denoiser, members, _unit(contract), plan.ravel(), np.full(size, spread, np.float32),
         contract, version=version, chunk=len(plan), replan=replan, sampling_steps=2, alpha=1.0,
+        spread='diagonal',
         provenance=provenance)
 
 

@@ -12,7 +12,8 @@ from robot_rl.errors import UserError
 FULL, STEER = METHODS = ('full', 'steer')
 UTD_RATIO = {FULL: 1.0, STEER: 4.0}     # where the configuration names none
 SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
-SPREADS = ('diagonal', 'full', 'noised', 'constant')
+LATENT, CONSTANT = 'latent', 'constant'
+SPREADS = (LATENT, 'diagonal', 'full', 'noised', CONSTANT)
 CHOOSE = -1.0                   # alpha that held-out coverage is to choose
 
 
@@ -94,15 +95,18 @@ class FitConfig:
     chunk: int = 4                  # k, actions that are planned together
     replan: int = 2                 # of them that are executed before the next plan
     members: int = 10               # K, of the ensemble
-    spread: str = 'diagonal'        # of the ensemble, each number of a chunk by itself; full: with
-    #                                 what they share; noised: full, of an ensemble that sees noise
-    #                                 in place of bootstraps; constant: the same everywhere
-    alpha: float = CHOOSE           # of the spread in the policy; -1: by held-out coverage
-    folds: int = 10                 # F at most, of the trajectories, for the held-out coverage
+    spread: str = LATENT            # of the ensemble, as latents of its own, which rest while the
+    #                                 demonstrator acts. Or, as published, noise on the chunks that
+    #                                 the policy learns from: diagonal: of each number by itself;
+    #                                 full: with what they share; noised: full, of an ensemble that
+    #                                 sees noise in place of bootstraps; constant: the same in
+    #                                 every state
+    alpha: float = CHOOSE           # of the spread; 0: cloning; -1: by held-out coverage
+    folds: int = 5                  # F at most, of the trajectories, for the held-out coverage
     updates: int = 0                # of the policy; 0: as many as the data asks for
     ensemble_updates: int = 5_000   # of every member, at most
     patience: int = 4               # measurements without progress that end the ensemble's
-    member_width: int = 128         # units per hidden layer of a member
+    member_width: int = 64          # units per hidden layer of a member
     batch: int = 64                 # windows per update of the policy
     width: int = 128                # units per hidden layer of the policy
     depth: int = 3                  # hidden layers of the policy

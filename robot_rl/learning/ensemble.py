@@ -56,12 +56,13 @@ class Ensemble:
         self.rows = torch.zeros((members, int(self.counts.max())), dtype=torch.long)
         for member, rows in enumerate(drawn):
             self.rows[member, :len(rows)] = torch.from_numpy(rows)
+        self.left = torch.from_numpy(np.stack([     # (K, N), whether a window is in no bootstrap
+            noised | ~np.isin(np.arange(windows), rows) for rows in drawn]))
         self.noise = None if not noised else torch.from_numpy(np.stack([
             rng.standard_normal(data.chunk.shape, np.float32) for rng in rngs]))
         chosen = of_each(data.trajectory, -(-MEASURED // len(data.fold)), rngs[0])
         self.measured = torch.from_numpy(chosen)
-        self.unseen = torch.from_numpy(np.stack([      # (K, measured), 1 where a member is judged
-            noised | ~np.isin(chosen, rows) for rows in drawn])).float()
+        self.unseen = self.left[:, self.measured].float()   # 1 where a member is judged
 
     def init(self, generator: torch.Generator) -> EnsembleState:
         """Return fresh members."""
@@ -103,6 +104,21 @@ class Ensemble:
         found = torch.cat([self.mlp(state.best, part) for part in observation.split(4096)], 1)
         return (found - found.mean(0)).transpose(0, 1).contiguous()
 
+    @torch.no_grad()
+    def unseen_deviations(self, state: EnsembleState, rows: Tensor) -> Tensor:
+        """Return the same at windows (B,), as far as members tell that never saw them.
+
+        A member that learned from a trajectory agrees there with others that did. The others'
+        deviations are scaled to the mean outer product that all K would have; where fewer than
+        two are left, all are heard.
+        """
+        found = self.mlp(state.best, self.observation[rows]).transpose(0, 1)    # (B, K, c)
+        heard = self.left[:, rows].T[..., None]
+        heard = (heard | (heard.sum(1, keepdim=True) < 2)).float()
+        count = heard.sum(1, keepdim=True)
+        found = (found - (found * heard).sum(1, keepdim=True) / count) * heard
+        return found * ((self.members - 1.0) / (count - 1.0)).sqrt()
+
 
 def bootstrap(data: Demonstrations, rng: np.random.Generator) -> np.ndarray:
     """Return the windows of as many trajectories as there are, drawn with replacement.
@@ -124,6 +140,21 @@ def of_each(trajectory: np.ndarray, count: int, rng: np.random.Generator) -> np.
     order = order[np.argsort(trajectory[order], kind='stable')]
     begin = np.searchsorted(trajectory[order], trajectory[order])
     return np.sort(order[np.arange(len(order)) - begin < count])
+
+
+def roots(deviations: Tensor, size: int) -> Tensor:
+    """Return (B, k, m, m), for each of a chunk's actions the symmetric root of its covariance.
+
+    Of deviations (B, K, k * m), where an action has `size` m numbers.
+    """
+    parts = deviations.unflatten(2, (-1, size)).transpose(1, 2)             # (B, k, K, m)
+    values, vectors = torch.linalg.eigh(parts.mT @ parts / parts.shape[2])
+    return vectors * values.clamp(min=0.0).sqrt()[..., None, :] @ vectors.mT
+
+
+def moved(root: Tensor, latent: Tensor) -> Tensor:
+    """Return the (B, c) that latents (B, m) add to chunks: each action's root times them."""
+    return (root @ latent[:, None, :, None]).flatten(1)
 
 
 def posterior_noise(deviations: Tensor, generator: torch.Generator) -> Tensor:

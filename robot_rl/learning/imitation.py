@@ -23,7 +23,7 @@ def imitate(sac: Sac, actor: Tensor, base: Base, observation: Tensor,
     """
     drawn = torch.randint(len(observation), (PAIRS,), generator=generator)
     seen = observation[drawn]
-    noise = torch.randn((PAIRS, base.denoiser.chunk_size), generator=generator)
+    noise = torch.randn((PAIRS, base.latents), generator=generator)
     done = torch.cat([base(*parts)[:, :sac.action_size]
                       for parts in zip(seen.split(1024), noise.split(1024))])
     raw = torch.atanh(done.clamp(-LIMIT, LIMIT))

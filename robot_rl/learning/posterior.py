@@ -2,20 +2,25 @@
 
 PostBC, Wagenmaker et al., arXiv 2512.16911.
 
-Demonstrations -> ensemble -> chunks with noise alpha * N(0, cov(s)) -> denoiser -> artifact.
-alpha = 0 is behavioural cloning (BC); with spread = constant the noise is N(0, 1) in every state,
-which is sigma-BC with alpha as sigma.
+Demonstrations -> ensemble -> denoiser of their chunks -> alpha -> artifact. The policy clones,
+and its chunks may be moved by alpha times the spread of the ensemble: what the demonstrations
+leave open has latents of its own (`latent`), which rest while it acts. alpha = 0 is behavioural
+cloning (BC).
 
-The policy learns from all trajectories. Beside it, with the same alpha, learn as many others as
-there are folds, each from all but the trajectories in its own; on those it is measured. An alpha
-that is to be chosen is turned up while the regions hold too few of the actions in them, and down
-while they hold too many.
+As published, the policy learns instead from chunks with noise alpha * N(0, cov(s)), and acts with
+all of it: `diagonal`, `full`, `noised`; with `constant` the noise is N(0, 1) in every state, which
+is sigma-BC with alpha as sigma.
+
+The policy learns from all trajectories. Beside it learn as many others as there are folds, each
+from all but the trajectories in its own; on those it is measured. An alpha that is to be chosen is
+the one whose regions hold as many of the actions in them as they say. Where noise is learned, it
+is turned up while they hold too few, and down while they hold too many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 import io
 from math import cos, exp, pi
 
@@ -23,17 +28,21 @@ import numpy as np
 from robot_rl.contract import Contract
 from robot_rl.errors import UserError
 from robot_rl.learning.calibration import coverage, Covered, LEVELS
-from robot_rl.learning.config import CHOOSE, FitConfig
+from robot_rl.learning.config import CHOOSE, CONSTANT, FitConfig, LATENT
 from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import encode_diffusion
-from robot_rl.learning.ensemble import Ensemble, EnsembleState, posterior_noise
+from robot_rl.learning.ensemble import (
+    Ensemble, EnsembleState, moved, posterior_noise, roots)
 from robot_rl.learning.networks import Adam, Slot
 import torch
 from torch import Tensor
 
-FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # of a chosen alpha: the first, and bounds; what acts
-#                                 far more at random than the posterior loses what it was taught
+FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # of an alpha that is turned: the first, and bounds; what
+#                                 acts far more at random loses what it was taught
+BOUNDS = 0.5, 2.5               # of one for latents that rest; few trajectories tell too little
+#                                 to go further from the ensemble's own spread
+HALVINGS = 8                    # of these bounds
 TARGET = 0.9                    # level that the choice makes right
 GAIN = 3.0                      # change of ln(alpha) per round and share that is not covered
 LOOK, FINAL = (256, 32), (512, 64)      # held-out states, and samples in each, of a measurement
@@ -41,6 +50,25 @@ ROUND = {'ensemble': 250, 'policy': 250}        # updates in a round
 LEAST_UPDATES, PASSES = 8000, 60        # of the policy where none are given; over all windows
 STAGES = ('ensemble', 'policy', 'calibration', 'done')
 SHARES = {'ensemble': 0.15, 'policy': 0.8, 'calibration': 0.05}     # of the time, roughly
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Plans of the policies in R states that they never saw, and what was done there.
+
+    Always in the same states and of the same noise: only the policies make a difference.
+    """
+
+    plans: Tensor               # (R, S, r, m) standardised, of what is executed
+    moves: Tensor | None        # the same, of latents of the spread, per alpha
+    done: np.ndarray            # (R, r, m)
+
+    def covered(self, alpha: float) -> Covered:
+        """Return the coverage of the actions."""
+        found = self.plans if self.moves is None else self.plans + alpha * self.moves
+        states, samples, executed, size = found.shape
+        found = found.transpose(1, 2).reshape(states * executed, samples, size)
+        return coverage(found.numpy(), self.done.reshape(-1, size))
 
 
 class Fit:
@@ -95,23 +123,40 @@ class Fit:
             self._update_policy()
         if self._updates >= self._due:
             self.stage = 'calibration'
-        elif self.config.alpha == CHOOSE:
+        elif self.config.alpha == CHOOSE and self._perturbs:
             self._turn_alpha()
 
     def _round_calibration(self) -> None:
-        states, found = self._covered(*FINAL)
+        held_out = self._held_out(*FINAL)
+        if self.config.alpha == CHOOSE and not self._perturbs:
+            self._find_alpha(held_out)
+        found = held_out.covered(self.alpha)
         self.calibration = {
-            'levels': list(LEVELS), 'covered': list(found.shares), 'states': states,
+            'levels': list(LEVELS), 'covered': list(found.shares), 'states': len(held_out.done),
             'trajectories': len(self.data.fold), 'folds': self.data.folds, 'alpha': self.alpha,
             'search': list(self._search)}
         self.stage = STAGES[-1]
 
     def _turn_alpha(self) -> None:
         """Move alpha towards TARGET, by less and less as the policies come to rest."""
-        _, found = self._covered(*LOOK)
+        found = self._held_out(*LOOK).covered(self.alpha)
         self._search.append([self._updates, self.alpha, found[TARGET]])
         turn = GAIN * self._falling * (TARGET - found[TARGET])
         self.alpha = min(max(self.alpha * exp(turn), LEAST), MOST)
+
+    def _find_alpha(self, held_out: HeldOut) -> None:
+        """Set alpha to where the regions hold TARGET, as far as BOUNDS allow: it is bisected."""
+        low, high = BOUNDS
+        for _ in range(HALVINGS):
+            self.alpha = (low * high) ** 0.5
+            share = held_out.covered(self.alpha)[TARGET]
+            self._search.append([self._updates, self.alpha, share])
+            low, high = (self.alpha, high) if share < TARGET else (low, self.alpha)
+
+    @property
+    def _perturbs(self) -> bool:
+        """Whether the policy learns from chunks with noise on them."""
+        return self.config.spread != LATENT
 
     @property
     def _falling(self) -> float:
@@ -125,7 +170,7 @@ class Fit:
         drawn = torch.rand((policies, config.batch), generator=generator) * self._counts
         rows = self._rows.gather(1, drawn.long())
         chunk = torch.from_numpy(self.data.chunk)[rows]
-        if self.alpha:
+        if self.alpha and self._perturbs:
             chunk = chunk + self.alpha * self._noise(rows.flatten()).view(chunk.shape)
         observation = torch.from_numpy(self.data.observation)[rows]
         parameters = self._policies.value.detach().requires_grad_()
@@ -141,7 +186,7 @@ class Fit:
     def _noise(self, rows: Tensor) -> Tensor:
         """Return noise (B, c) for the chunks of rows (B,)."""
         config = self.config
-        if config.spread == 'constant':
+        if config.spread == CONSTANT:
             return torch.randn((len(rows), self.data.chunk.shape[1]), generator=self._generator)
         if self._deviations is None:
             self._deviations = self._ensemble.deviations(
@@ -151,26 +196,32 @@ class Fit:
             return spread * torch.randn(spread.shape, generator=self._generator)
         return posterior_noise(self._deviations[rows], self._generator)
 
-    def _covered(self, states: int, samples: int) -> tuple[int, Covered]:
-        """Return how many held-out states were sampled in, and the coverage of what is executed.
-
-        Always in the same states and of the same noise: only the policies make a difference.
-        """
+    def _held_out(self, states: int, samples: int) -> HeldOut:
+        """Return plans in about so many states, of the policies that did not learn from them."""
         data, config = self.data, self.config
         rng, generator = np.random.default_rng(config.seed), torch.Generator()
         generator.manual_seed(config.seed)
-        size, sampled, done = data.chunk.shape[1] // data.length, [], []
+        size, found = data.chunk.shape[1] // data.length, ([], [], [])
+        opens = not self._perturbs and self.alpha > 0.0
         for fold in range(data.folds):
             rows = rng.permutation(data.tested(fold))[:-(-states // data.folds)]
+            shape = len(rows), samples, data.length, size
             seen = torch.from_numpy(data.observation)[rows].repeat_interleave(samples, 0)
             noise = torch.randn((len(seen), data.chunk.shape[1]), generator=generator)
-            drawn = self.denoiser.sample(self.average[[fold + 1]], seen, noise,
-                                         config.sampling_steps)
-            sampled.append(drawn.view(len(rows), samples, data.length, size))
-            done.append(data.chunk[rows].reshape(len(rows), data.length, size))
-        found = torch.cat(sampled)[:, :, :config.replan].transpose(1, 2).flatten(0, 1)
-        actions = np.concatenate(done)[:, :config.replan].reshape(-1, size)
-        return len(actions) // config.replan, coverage(found.numpy(), actions)
+            parts = [self.denoiser.sample(self.average[[fold + 1]], seen, noise,
+                                          config.sampling_steps).view(shape),
+                     torch.from_numpy(data.chunk[rows]).view(len(rows), data.length, size)]
+            if opens:
+                deviations = self._ensemble.unseen_deviations(self._members,
+                                                              torch.from_numpy(rows))
+                latent = torch.randn((len(seen), size), generator=generator)
+                spread = roots(deviations, size).repeat_interleave(samples, 0)
+                parts.append(moved(spread, latent).view(shape))
+            for column, part in zip(found, parts):
+                column.append(part)
+        plans, done, *moves = (torch.cat(column)[..., :config.replan, :]
+                               for column in found if column)
+        return HeldOut(plans, moves[0] if moves else None, done.numpy())
 
     # What a fit leaves behind.
 
@@ -183,7 +234,7 @@ class Fit:
         return encode_diffusion(
             layers, members, data.normalizer, data.action_mean, data.action_std, contract,
             version=version, chunk=data.length, replan=config.replan,
-            sampling_steps=config.sampling_steps, alpha=self.alpha,
+            sampling_steps=config.sampling_steps, alpha=self.alpha, spread=config.spread,
             provenance={**provenance, 'fit': asdict(config), 'calibration': self.calibration})
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -256,11 +307,11 @@ def plot(calibration: dict) -> bytes:
                       'trajectories held out')
     regions.legend(loc='upper left')
     if calibration['search']:
-        updates, alphas, shares = zip(*calibration['search'])
-        search.plot(updates, alphas, label='alpha')
-        search.plot(updates, shares, label=f'share in the region of {TARGET:.0%}')
-        search.legend()
-    search.set(xlabel='updates', title='alpha by held-out coverage' if calibration['search'] else
+        _, alphas, shares = zip(*calibration['search'])
+        search.plot(alphas, shares, marker='o', linestyle='none', markersize=4)
+        search.axhline(TARGET, color='0.6', linestyle=':')
+    search.set(xlabel='alpha', ylabel=f'held-out actions in the {TARGET:.0%} region',
+               title='alpha by held-out coverage' if calibration['search'] else
                'alpha was given')
     target = io.BytesIO()
     figure.savefig(target, format='png', dpi=120)

@@ -5,8 +5,12 @@ without chance of its own, so who chooses w chooses the chunk. Q_A(s, chunk) lea
 differences from any data; Q_W(s, w) is distilled from Q_A(s, pi(s, w)), so that the actor needs no
 gradient through the denoiser; the actor raises Q_W.
 
+The policy's latents are its denoiser's noise and, where it has them, those of the ensemble's
+spread (diffusion_policy.py): what the demonstrations leave open is there to choose from, too.
+
 Shapes: B batch, n observation, c = k * m numbers of a planned chunk, d = r * m of its executed
-part, E critics. Actions and noise are scaled to [-1, 1]; the noise itself is w = bound * scaled.
+part, w = c + o latents, E critics. Actions and latents are scaled to [-1, 1]; the latents
+themselves are bound * scaled.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from robot_rl.errors import UserError
 from robot_rl.learning.config import SteerConfig
 from robot_rl.learning.diffusion import Denoiser
 from robot_rl.learning.diffusion_policy import DiffusionPolicy
+from robot_rl.learning.ensemble import moved, roots
 from robot_rl.learning.networks import Mlp, Slot
 from robot_rl.learning.policy import LOG_STD_RANGE
 from robot_rl.learning.sac import biased, Sac, SacState
@@ -26,9 +31,29 @@ import torch
 from torch import Tensor
 
 
+OPEN_STD = 0.15         # of the scaled latents of the spread in a fresh actor: nearly at rest
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a policy's latents of the spread do to the actions that are executed."""
+
+    mlp: Mlp
+    parameters: Tensor          # (K, P) of the ensemble
+    alpha: float
+    size: int                   # m of an action, and of the latents
+    executed: int               # d
+
+    def __call__(self, observation: Tensor, latent: Tensor) -> Tensor:
+        """Return what latents (B, m) add to standardised actions (B, d)."""
+        found = self.mlp(self.parameters, observation)[..., :self.executed]
+        deviations = (found - found.mean(0)).transpose(0, 1)
+        return self.alpha * moved(roots(deviations, self.size), latent)
+
+
 @dataclass(frozen=True)
 class Base:
-    """The frozen policy: normalised observation and latent noise to executed actions."""
+    """The frozen policy: normalised observation and latents to executed actions."""
 
     denoiser: Denoiser
     parameters: Tensor          # (1, P)
@@ -36,6 +61,12 @@ class Base:
     offset: Tensor              # (d,)
     sampling_steps: int
     replan: int                 # r, actions executed of a chunk
+    spread: Spread | None = None    # where the policy has latents for it
+
+    @property
+    def latents(self) -> int:
+        """How many latents w decide a chunk."""
+        return self.denoiser.chunk_size + (self.spread.size if self.spread else 0)
 
     @classmethod
     def of(cls, policy: DiffusionPolicy, source: str) -> Base:
@@ -56,15 +87,29 @@ class Base:
         return cls(denoiser, torch.from_numpy(parameters[None]),
                    torch.from_numpy(scale.astype(np.float32)),
                    torch.from_numpy(offset.astype(np.float32)),
-                   policy.manifest['sampling_steps'], policy.replan)
+                   policy.manifest['sampling_steps'], policy.replan,
+                   _spread(policy, executed) if policy.open_latents else None)
 
     def __call__(self, observation: Tensor, noise: Tensor) -> Tensor:
-        """Return what is executed (B, d) of the chunks of noise (B, c), clipped as the robot does.
+        """Return what is executed (B, d) of the chunks of noise (B, w), clipped as the robot does.
 
         Observations (B, n) are normalised as the policy's, actions are scaled to [-1, 1].
         """
-        chunk = self.denoiser.sample(self.parameters, observation, noise, self.sampling_steps)
-        return (chunk[:, :len(self.scale)] * self.scale + self.offset).clamp(-1.0, 1.0)
+        size = self.denoiser.chunk_size
+        chunk = self.denoiser.sample(self.parameters, observation, noise[:, :size],
+                                     self.sampling_steps)[:, :len(self.scale)]
+        if self.spread:
+            chunk = chunk + self.spread(observation, noise[:, size:])
+        return (chunk * self.scale + self.offset).clamp(-1.0, 1.0)
+
+
+def _spread(policy: DiffusionPolicy, executed: int) -> Spread:
+    """Return the spread of a policy's ensemble, of the first `executed` numbers of a chunk."""
+    weights = [weight for weight, _ in policy.members]
+    mlp = Mlp((weights[0].shape[1], *(weight.shape[2] for weight in weights)))
+    parts = [part.reshape(len(weights[0]), -1) for layer in policy.members for part in layer]
+    return Spread(mlp, torch.from_numpy(np.concatenate(parts, axis=1)),
+                  policy.manifest['alpha'], len(policy.low), executed)
 
 
 @dataclass(frozen=True)
@@ -82,7 +127,7 @@ class Steering(Sac):
     """
 
     def __init__(self, observation_size: int, base: Base, config: SteerConfig):
-        super().__init__(observation_size, base.denoiser.chunk_size, config)
+        super().__init__(observation_size, base.latents, config)
         hidden = (config.width,) * config.depth
         self.base = base
         self.noise_critic = self.critic         # Q_W: of noise, where SAC's is of actions
@@ -92,15 +137,20 @@ class Steering(Sac):
     def init(self, generator: torch.Generator) -> SteerState:
         """Return fresh critics, and an actor whose noise is that of the base policy.
 
+        Latents of the spread begin nearly at rest: the base succeeds as often as it does, and its
+        entropy opens them where the critics have nothing against it.
         The temperature starts lower than in SAC by the number of noise dimensions: the entropy of
         so many would pay more for a longer episode than the task does for its end.
         """
         state = super().init(generator)
         weight, bias = self.actor.split(state.actor.value)[-2:]     # views
         low, high = LOG_STD_RANGE
-        spread = 2.0 * (log(start_std(self.config.noise_bound)) - low) / (high - low) - 1.0
+        deviation = np.full(self.action_size, start_std(self.config.noise_bound))
+        deviation[self.base.denoiser.chunk_size:] = OPEN_STD
+        spread = np.arctanh(2.0 * (np.log(deviation) - low) / (high - low) - 1.0)
         weight.zero_()
-        bias.zero_()[..., self.action_size:] = float(np.arctanh(spread))
+        bias[..., :self.action_size] = 0.0
+        bias[..., self.action_size:] = torch.from_numpy(spread.astype(np.float32))
         temperature = torch.full((1, 1), log(self.config.initial_temperature / self.action_size))
         noise_critic = Slot.of(self.noise_critic.init(self.config.critics, generator))
         return SteerState(**{**vars(state), 'temperature': Slot.of(temperature)},
@@ -119,7 +169,7 @@ class Steering(Sac):
 
     def step_critic(self, state, batch, noise: tuple[Tensor, Tensor], target: Tensor
                     ) -> tuple[SteerState, dict[str, Tensor]]:
-        """As update_critic, with the actor's noise and the base's (B, c), and the targets."""
+        """As update_critic, with the actor's noise and the base's (B, w), and the targets."""
         bound = self.config.noise_bound
         with torch.no_grad():
             steered, log_prob = self.sample(state.actor.value, batch.next_observation, noise[0])
@@ -134,7 +184,7 @@ class Steering(Sac):
 
     def distil(self, state, observation: Tensor, noise: Tensor, action: Tensor
                ) -> tuple[SteerState, dict[str, Tensor]]:
-        """One step of each Q_W at noise (B, c) towards its own Q_A at what it stands for."""
+        """One step of each Q_W at noise (B, w) towards its own Q_A at what it stands for."""
         with torch.no_grad():
             known = self.values(state.critic.value, observation, action)
         parameters = state.noise_critic.value.detach().requires_grad_()

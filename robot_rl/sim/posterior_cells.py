@@ -14,13 +14,14 @@ from pathlib import Path
 import time
 
 import numpy as np
+from robot_rl.bundle import pack, unpack
 from robot_rl.cell_folder import Job
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.pusht import PIXEL, read_pusht
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.learning.calibration import coverage
-from robot_rl.learning.config import DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
+from robot_rl.learning.config import CONSTANT, DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
 from robot_rl.learning.demonstrations import Demonstrations, windows
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.explorer_learner import use_threads
@@ -38,34 +39,42 @@ STATES, SAMPLES = 256, 64       # held-out states, and plans in each
 MEASURE_SEED = 7                # of worlds and plans that tell the pretrained success
 
 
+ALL, FEW = 0, (5, 10, 25)       # demonstrations
+
+
 @dataclass(frozen=True)
 class Task:
     """What is demonstrated, and the robot that it is to be done with."""
 
     gap: Gap                    # of the robot from the world of the demonstrations
     budget: Budget              # of a fine-tuning
+    tuned: tuple[int, ...]      # demonstrations whose policies are fine-tuned
     success: str = ''           # in place of the contract's
 
 
 TASKS = {
     'puck_push': Task(SHIPPED['declared'],
-                      Budget(episodes=60, period=5, measured=50, final=100, enough=GOAL)),
+                      Budget(episodes=60, period=5, measured=50, final=100, enough=GOAL), FEW),
     'push_t': Task(Gap(), Budget(episodes=40, period=5, measured=50, final=100, enough=GOAL),
-                   'robot_rl.tasks.push_t:close'),
+                   (ALL,), 'robot_rl.tasks.push_t:close'),     # with few there is no success
 }
-PLAIN = FitConfig(ensemble_updates=1, folds=2)  # no use is made of its ensemble, and of folds
+PUBLISHED = FitConfig(spread='diagonal', member_width=128)     # noise that the policy learns
+PLAIN = replace(PUBLISHED, ensemble_updates=1, folds=2)  # makes no use of ensemble and folds
 LONG = {'width': 256, 'updates': 30_000}        # about the passes over the data as published
+CLONE, POSTERIOR = 'bc', 'postbc'               # the same fit, without and with its alpha
 METHODS = {
-    'bc': replace(PLAIN, alpha=0.0),
-    'sigma_bc': replace(PLAIN, spread='constant', alpha=0.1),
-    'postbc': FitConfig(),
-    'sigma_bc_chosen': FitConfig(ensemble_updates=1, spread='constant'),    # as postbc's
-    'postbc_alpha_1': FitConfig(alpha=1.0),                 # as published
-    'postbc_full': FitConfig(spread='full'),
-    'postbc_noised': FitConfig(spread='noised'),
+    CLONE: FitConfig(alpha=0.0),
+    'sigma_bc': replace(PLAIN, spread=CONSTANT, alpha=0.1),
+    POSTERIOR: FitConfig(),
     'postbc_members_3': FitConfig(members=3),
+    'noise': PUBLISHED,
+    'noise_alpha_1': replace(PUBLISHED, alpha=1.0),         # as published
+    'noise_full': replace(PUBLISHED, spread='full'),
+    'noise_noised': replace(PUBLISHED, spread='noised'),
+    'noise_members_3': replace(PUBLISHED, members=3),
+    'noise_constant': replace(PLAIN, spread=CONSTANT, folds=10),
+    'noise_long': replace(PUBLISHED, folds=4, **LONG),
     'bc_long': replace(PLAIN, alpha=0.0, **LONG),
-    'postbc_long': FitConfig(folds=4, **LONG),
 }
 SAC = SacConfig(width=128, target_rate=0.02)   # fast: there are few updates in so few episodes
 START = {'start_transitions': 500, 'critic_warmup': 1000}
@@ -93,7 +102,12 @@ class FitCell:
     seed: int                   # of the fit, and of which demonstrations it gets
     measured: int               # episodes that tell the pretrained success
 
-    kind, needs = 'fit', None
+    kind = 'fit'
+
+    @property
+    def needs(self) -> FitCell | None:
+        """The fit of the posterior for its clone, which is that with alpha = 0; else nothing."""
+        return replace(self, method=POSTERIOR) if self.method == CLONE else None
 
     def __str__(self) -> str:
         return f'{self.method}, {self.task}, {self.demos or "all"} demonstrations, #{self.seed}'
@@ -103,21 +117,33 @@ class FitCell:
         """Name of its result."""
         return f'{self.task}_{self.method}_{self.demos or "all"}_{self.seed}'
 
-    def run(self, taught: Taught, _: bytes) -> tuple[dict, bytes]:
+    def run(self, taught: Taught, artifact: bytes) -> tuple[dict, bytes]:
         """Fit; return what the policy does, and the policy."""
         contract, task = contract_of(self.task), TASKS[self.task]
+        if self.needs:
+            found, artifact = {'alpha': 0.0}, cloned(artifact)
+        else:
+            found, artifact = self._fit(contract, taught)
+        policy = Sampled.of(decode_demonstrator(artifact, contract, self.file))
+        successes = measure(contract, policy, task.gap, self.measured, MEASURE_SEED)
+        return {'successes': successes, 'measured': self.measured,
+                'covered': covered(policy, taught.held_out), **found}, artifact
+
+    def _fit(self, contract: Contract, taught: Taught) -> tuple[dict, bytes]:
         config = replace(METHODS[self.method], seed=self.seed)
         fit = Fit(Demonstrations.build(taught.episodes, contract, config.chunk, config.folds,
                                        self.seed), config)
         while not fit.done:
             figures = fit.round()
-        artifact = fit.artifact(contract, 1, {'benchmark': self.file})
-        policy = Sampled.of(decode_demonstrator(artifact, contract, self.file))
-        successes = measure(contract, policy, task.gap, self.measured, MEASURE_SEED)
-        return {'successes': successes, 'measured': self.measured,
-                'covered': covered(policy, taught.held_out), 'alpha': fit.alpha,
-                'ensemble_updates': figures['ensemble_updates'],
-                'calibration': fit.calibration}, artifact
+        return {'alpha': fit.alpha, 'ensemble_updates': figures['ensemble_updates'],
+                'calibration': fit.calibration}, fit.artifact(contract, 1,
+                                                              {'benchmark': self.file})
+
+
+def cloned(artifact: bytes) -> bytes:
+    """Return the demonstrator of a fit without latents of what the demonstrations leave open."""
+    arrays, manifest = unpack(artifact, 'fit')
+    return pack(arrays, manifest | {'alpha': 0.0})
 
 
 @dataclass(frozen=True)
@@ -182,7 +208,7 @@ def covered(policy: DiffusionPolicy, episodes: Sequence[Transitions]) -> list[fl
     seen = np.concatenate([episode.observation for episode in episodes])
     done = np.concatenate([windows(episode.action, policy.replan) for episode in episodes])
     rows = np.random.default_rng(MEASURE_SEED).permutation(len(seen))[:STATES]
-    plans = np.concatenate([policy.plans(part, np.random.default_rng(MEASURE_SEED))
+    plans = np.concatenate([policy.possible(part, np.random.default_rng(MEASURE_SEED))
                             for part in np.array_split(seen[rows].repeat(SAMPLES, 0), 8)])
     size = plans.shape[-1]
     samples = plans[:, :policy.replan].reshape(len(rows), SAMPLES, policy.replan, size)

@@ -9,10 +9,9 @@ import statistics
 from robot_rl.cell_folder import CellFolder
 from robot_rl.intervals import wilson
 from robot_rl.learning.calibration import LEVELS
-from robot_rl.sim.posterior_cells import FitCell, TuneCell
+from robot_rl.sim.posterior_cells import ALL, FEW, FitCell, TuneCell
 from robot_rl.sim.trial import GOAL
 
-ALL, FEW = 0, (5, 10, 25)       # demonstrations
 OF_BC, OF_SIGMA_BC = 0.5, 0.8   # share of their robot steps that postbc may take
 IMPERFECT = (0.2, 0.5)          # success of a base that steering is to repair
 STEPS, EPISODES, MINUTES = 4000, 40, 30     # it has for that

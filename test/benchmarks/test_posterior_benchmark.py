@@ -54,8 +54,10 @@ def main(folder: Path, *arguments: str) -> int:
 
 def test_the_fast_setting_fits_and_steers_three_methods(tmp_path, ran, capsys):
     main(tmp_path)
-    assert len(ran) == 12 and ran[:2] == ['bc, puck_push, 10 demonstrations, #0',
-                                          'steer: bc, puck_push, 10 demonstrations, #0']
+    assert len(ran) == 12 and ran[:2] == ['sigma_bc, puck_push, 10 demonstrations, #0',
+                                          'steer: sigma_bc, puck_push, 10 demonstrations, #0']
+    assert ran.index('bc, puck_push, 10 demonstrations, #1') > ran.index(
+        'postbc, puck_push, 10 demonstrations, #1')     # whose fit it is made of
     result = json.loads((tmp_path / 'posterior.json').read_text())
     assert [row['method'] for row in result['fits']] == ['bc', 'sigma_bc', 'postbc']
     assert [row['median'] for row in result['tunes']] == [None, None, 400]
@@ -74,8 +76,7 @@ def test_a_claim_that_does_not_hold_is_told_and_makes_the_exit_code(tmp_path, ra
 
 
 def test_where_every_claim_holds_the_exit_code_is_zero(tmp_path, ran, monkeypatch):
-    monkeypatch.setitem(FITTED, 'covered', [0.1, 0.2, 0.3, 0.4])
-    assert main(tmp_path, '--seeds', '0', '--methods', 'bc') == 0
+    assert main(tmp_path, '--seeds', '0', '--methods', 'sigma_bc') == 0
 
 
 def test_what_is_there_is_not_run_again(tmp_path, ran):
@@ -93,14 +94,21 @@ def test_fits_alone_can_be_asked_for(tmp_path, ran):
     assert (tmp_path / 'posterior.png').is_file()
 
 
+def test_a_clone_brings_the_fit_that_it_is_made_of(tmp_path, ran):
+    main(tmp_path, '--tuners', '--seeds', '3', '--methods', 'bc')
+    assert ran == ['postbc, puck_push, 10 demonstrations, #3',
+                   'bc, puck_push, 10 demonstrations, #3']
+
+
 def test_a_cell_that_fails_is_told(tmp_path, ran, monkeypatch, capsys):
     def failing(function, jobs, *rest):
         for job in jobs:
             yield job, cell_folder.Failure('no memory')
 
     monkeypatch.setattr(cell_folder, 'run_cells', failing)
-    assert main(tmp_path, '--seeds', '0', '--methods', 'bc') == 1
-    assert 'FAILED: bc, puck_push, 10 demonstrations, #0: no memory' in capsys.readouterr().out
+    assert main(tmp_path, '--seeds', '0', '--methods', 'sigma_bc') == 1
+    assert ('FAILED: sigma_bc, puck_push, 10 demonstrations, #0: no memory'
+            in capsys.readouterr().out)
 
 
 def test_the_folder_of_another_run_is_refused(tmp_path, ran, monkeypatch, capsys):
@@ -157,3 +165,10 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, monkeypatch, 
         benchmark.main(arguments)
     assert refusal.value.code == 2
     assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_policies_are_tuned_where_their_task_says_so():
+    cells = benchmark.plan(benchmark.parse(['--full', '--pusht', 'demos.npz']))
+    tuned = {(cell.needs.task, cell.needs.demos) for cell in cells
+             if not isinstance(cell, FitCell)}
+    assert tuned == {(task, demos) for task in TASKS for demos in TASKS[task].tuned}

@@ -17,7 +17,8 @@ def layers_of(mlp: Mlp, parameters: torch.Tensor) -> list[tuple[np.ndarray, np.n
 
 
 def demonstrator(contract: Contract, chunk: int = 3, replan: int = 2, seed: int = 0,
-                 version: int = 1, width: int = 8, parameters=None, **provenance) -> bytes:
+                 version: int = 1, width: int = 8, parameters=None, spread: str = 'diagonal',
+                 **provenance) -> bytes:
     """Return a `diffusion` artifact of random layers, with statistics of its own."""
     n, m = len(contract.layout), len(contract.action.layout)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -33,4 +34,5 @@ def demonstrator(contract: Contract, chunk: int = 3, replan: int = 2, seed: int 
         layers_of(denoiser.mlp, parameters), list(zip(parts[::2], parts[1::2])), normalizer,
         np.tile(0.1 * half, chunk).astype(np.float32),
         np.tile(0.5 * half, chunk).astype(np.float32), contract, version=version, chunk=chunk,
-        replan=replan, sampling_steps=4, alpha=0.5, provenance=provenance)
+        replan=replan, sampling_steps=4, alpha=0.5, spread=spread,
+        provenance=provenance)

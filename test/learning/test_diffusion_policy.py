@@ -47,10 +47,10 @@ ACTOR_FLAT, ACTOR_LAYERS = parts(SAC.actor, 1)
 ACTOR_LAYERS = [(weight[0], bias[0, 0]) for weight, bias in ACTOR_LAYERS]
 
 
-def artifact(alpha: float = 0.75, steps: int = 5, **manifest) -> bytes:
+def artifact(alpha: float = 0.75, steps: int = 5, spread: str = 'diagonal', **manifest) -> bytes:
     data = encode_diffusion(LAYERS, MEMBER_LAYERS, SEEN, CHUNKS.mean, CHUNKS.std, REACH,
                             version=2, chunk=CHUNK, replan=2, sampling_steps=steps, alpha=alpha,
-                            provenance={'fit': {'seed': 1}})
+                            spread=spread, provenance={'fit': {'seed': 1}})
     arrays, found = unpack(data, 'x')
     return pack(arrays, found | manifest)
 
@@ -149,10 +149,55 @@ def test_before_its_first_update_a_steered_policy_is_its_base_with_clipped_noise
     assert np.array_equal(found.plan(OBSERVATIONS[0], None), policy().plan(OBSERVATIONS[0], None))
 
 
-def test_a_steered_policy_has_no_members_to_ask():
+def test_a_steered_policy_is_as_unsure_as_what_it_steers():
     found = decode_actor(steered_artifact(), REACH, 'test')
-    assert found.opinions(OBSERVATIONS[0]).shape == (0, CHUNK, M)
-    assert np.isnan(found.uncertainty(OBSERVATIONS[0])).all()
+    seen = OBSERVATIONS[0]
+    assert np.array_equal(found.opinions(seen), policy().opinions(seen))
+    assert np.array_equal(found.uncertainty(seen), policy().uncertainty(seen))
+
+
+def test_latents_of_the_spread_move_what_the_denoiser_plans():
+    from robot_rl.learning.ensemble import moved, roots
+    found, rest = policy(spread='latent', alpha=0.02), policy(spread='diagonal')
+    assert (found.latents, rest.latents) == (SIZE + M, SIZE)
+    rng = np.random.default_rng(0)
+    noise, latent = rng.standard_normal((50, SIZE)), rng.standard_normal((50, M))
+    seen = torch.from_numpy(SEEN(OBSERVATIONS).astype(np.float32))
+    opinions = MEMBER(MEMBER_FLAT, seen)
+    deviations = (opinions - opinions.mean(0)).transpose(0, 1)
+    expected = CHUNKS.std * 0.02 * moved(roots(deviations, M),
+                                         torch.from_numpy(latent.astype(np.float32))).numpy()
+    plans = [found.denoise(OBSERVATIONS, np.concatenate((noise, part), 1)).reshape(50, -1)
+             for part in (latent, 0 * latent)]
+    inside = (np.abs(plans).max(0) < 1.0 - 1e-9)        # not clipped
+    assert inside.mean() > 0.3
+    assert np.abs((plans[0] - plans[1]) - expected)[inside].max() < 1e-4
+    assert np.array_equal(plans[1], rest.denoise(OBSERVATIONS, noise).reshape(50, -1))
+
+
+def test_latents_of_the_spread_rest_while_the_demonstrator_acts():
+    found, rest = policy(spread='latent'), policy(spread='diagonal')
+    for seed in (None, 3):
+        acts = [one.plans(OBSERVATIONS, seed and np.random.default_rng(seed))
+                for one in (found, rest)]
+        assert np.array_equal(*acts)
+    fans = [one.fan(OBSERVATIONS[0], np.random.default_rng(3), 100).std(0)
+            for one in (found, rest)]
+    assert fans[0].mean() > 1.05 * fans[1].mean()       # which shows what is possible
+
+
+def test_an_actor_moves_the_latents_of_the_spread_too():
+    base, size = policy(spread='latent'), SIZE + M
+    bias = np.concatenate((np.zeros(SIZE), np.full(M, 0.5), np.zeros(size))).astype(np.float32)
+    layers = [(np.zeros((N, 2 * size), np.float32), bias)]
+    data = encode_steered(base, layers, 1.5, REACH, 3, {'learned_stamp': 5})
+    found = decode_actor(data, REACH, 'test')
+    latent = np.concatenate((np.zeros(SIZE), np.full(M, 1.5 * np.tanh(0.5))))
+    expected = base.denoise(OBSERVATIONS, np.tile(latent, (50, 1)))
+    assert np.abs(found.plans(OBSERVATIONS, None) - expected).max() < 1e-5
+    waits = decode_actor(encode_steered(base, layers, 1.5, REACH, 0, {'learned_stamp': 5}),
+                         REACH, 'test')
+    assert np.array_equal(waits.plans(OBSERVATIONS, None), base.plans(OBSERVATIONS, None))
 
 
 def test_a_learners_artifact_may_be_gaussian_or_steered():
@@ -203,6 +248,7 @@ def test_arrays_that_cannot_act_are_refused(name, array, reason):
     ({'chunk': 0}, 'chunk: expected 1 to 64'), ({'chunk': True}, 'chunk'),
     ({'chunk': 3}, 'denoiser.0'), ({'chunk': 10 ** 30}, 'chunk'), ({'chunk': None}, 'chunk'),
     ({'replan': 0}, 'replan: expected 1 to 4'), ({'replan': 5}, 'replan'),
+    ({'spread': 'wide'}, "spread: expected one of .*, found 'wide'"),
     ({'sampling_steps': 65}, 'sampling_steps'), ({'sampling_steps': 2.0}, 'sampling_steps'),
     ({'alpha': -0.1}, 'alpha: expected 0 to 100'), ({'alpha': float('nan')}, 'alpha'),
     ({'alpha': float('inf')}, 'alpha'), ({'alpha': '1'}, 'alpha'),

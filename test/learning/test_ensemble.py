@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.ensemble import bootstrap, Ensemble, of_each, posterior_noise
+from robot_rl.learning.ensemble import (bootstrap, Ensemble, moved, of_each, posterior_noise,
+                                        roots)
 from robot_rl.learning.policy import Normalizer
 import torch
 
@@ -117,3 +118,23 @@ def test_noise_has_the_full_covariance_of_the_members():
     found = torch.cov(drawn.T)
     assert torch.allclose(found, expected, rtol=0.05)
     assert found[0, 1] == pytest.approx(float((found[0, 0] * found[1, 1]).sqrt()), rel=1e-3)
+
+
+def test_an_action_is_moved_by_the_covariance_of_its_own_numbers():
+    generator = torch.Generator().manual_seed(0)
+    deviations = torch.randn((1, 10, 4), generator=generator)       # two actions of two numbers
+    deviations[..., 1] += 2.0 * deviations[..., 0]
+    root = roots(deviations, 2)
+    assert torch.allclose(root, root.mT, atol=1e-5)
+    latent = torch.randn((40_000, 2), generator=generator)
+    drawn = moved(root.expand(40_000, -1, -1, -1), latent)
+    expected = torch.einsum('ki,kj->ij', deviations[0], deviations[0]) / 10
+    found = drawn.T @ drawn / len(drawn)
+    for part in (slice(0, 2), slice(2, 4)):
+        assert torch.allclose(found[part, part], expected[part, part], rtol=0.05, atol=0.05)
+    again = moved(root, latent[:1])
+    assert torch.equal(again, moved(root, latent[:1]))      # no chance of its own
+
+
+def test_members_that_agree_move_nothing():
+    assert not moved(roots(torch.zeros((3, 10, 4)), 2), torch.ones((3, 2))).any()

@@ -13,6 +13,7 @@ from robot_rl.errors import UserError
 from robot_rl.learning import posterior
 from robot_rl.learning.config import FitConfig
 from robot_rl.learning.demonstrations import Demonstrations
+from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.posterior import Fit, plot
 import torch
 
@@ -20,6 +21,7 @@ CONTRACT = load_contract('puck_push')
 N, M = len(CONTRACT.layout), len(CONTRACT.action.layout)
 SMALL = FitConfig(chunk=2, replan=1, members=5, updates=2500, ensemble_updates=500, batch=64,
                   width=48, depth=2, member_width=32, sampling_steps=4, folds=2)
+NOISE = replace(SMALL, spread='diagonal')       # that the policy learns, as published
 
 
 def episodes(count: int, length: int = 12, seed: int = 0, hand: float = 0.1):
@@ -58,6 +60,11 @@ def calibrated() -> Fit:
     return run(Fit(data(14), SMALL))
 
 
+@pytest.fixture(scope='module')
+def noisy() -> Fit:
+    return run(Fit(data(14), NOISE))
+
+
 def covered(fit: Fit) -> dict:
     return dict(zip(fit.calibration['levels'], fit.calibration['covered']))
 
@@ -69,17 +76,61 @@ def test_the_chosen_alpha_makes_the_region_hold_what_it_says(monkeypatch):
     assert covered(fit)[0.5] < covered(fit)[0.8] < covered(fit)[0.95]
 
 
-def test_cloning_holds_too_little_and_the_posterior_more(calibrated):
+def test_cloning_holds_too_little_and_the_posterior_more(calibrated, noisy):
     cloned = run(Fit(data(14), replace(SMALL, alpha=0.0)))
     assert cloned.calibration['alpha'] == 0.0
     assert cloned.calibration['search'] == []
     assert covered(cloned)[0.9] < 0.6
-    assert covered(calibrated)[0.9] > covered(cloned)[0.9] + 0.2
+    for fit in (calibrated, noisy):
+        assert covered(fit)[0.9] > covered(cloned)[0.9] + 0.2
 
 
-def test_alpha_stays_within_its_bounds(calibrated):
-    alphas = [alpha for _, alpha, _ in calibrated.calibration['search']]
-    assert alphas[0] == 1.0 and max(alphas) == calibrated.alpha == 1.5
+def test_the_posterior_acts_as_its_clone_to_the_bit(calibrated):
+    cloned = run(Fit(data(14), replace(SMALL, alpha=0.0)))
+    assert torch.equal(calibrated.average, cloned.average)
+    posterior, clone = (decode_demonstrator(artifact(fit), CONTRACT, 'x')
+                        for fit in (calibrated, cloned))
+    seen = calibrated.data.normalizer.restore(calibrated.data.observation[:20])
+    plans = [policy.plans(seen, np.random.default_rng(0)) for policy in (posterior, clone)]
+    assert np.array_equal(*plans) and posterior.open_latents == M and clone.open_latents == 0
+    open_ones = posterior.possible(seen, np.random.default_rng(0))
+    assert not np.allclose(open_ones, plans[0])
+
+
+def test_an_alpha_that_is_turned_stays_within_its_bounds(noisy):
+    alphas = [alpha for _, alpha, _ in noisy.calibration['search']]
+    assert alphas[0] == 1.0 and max(alphas) == noisy.alpha == 1.5
+
+
+def test_an_alpha_that_is_found_is_where_the_regions_hold_enough(monkeypatch):
+    monkeypatch.setattr(posterior, 'BOUNDS', (0.5, 50.0))
+    fit = run(Fit(data(), SMALL))
+    shares = {alpha: share for _, alpha, share in fit.calibration['search']}
+    assert len(shares) == posterior.HALVINGS and 0.5 < fit.alpha < 50.0
+    assert covered(fit)[0.9] == shares[fit.alpha] == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize('bounds', [(0.1, 0.2), (1000.0, 2000.0)])
+def test_an_alpha_that_is_found_stays_within_its_bounds(monkeypatch, bounds):
+    monkeypatch.setattr(posterior, 'BOUNDS', bounds)
+    fit = run(Fit(data(), replace(SMALL, updates=500)))
+    assert bounds[0] < fit.alpha < bounds[1]
+    assert fit.alpha == pytest.approx(bounds[bounds[0] < 1.0], rel=0.02)    # the nearer one
+
+
+def test_a_member_is_not_asked_of_what_it_has_seen():
+    fit = Fit(data(14), SMALL)
+    for _ in range(2):
+        fit.round()
+    ensemble, state, rows = fit._ensemble, fit._members, torch.arange(len(fit.data.trajectory))
+    found = ensemble.unseen_deviations(state, rows)
+    unseen = np.stack([~np.isin(rows, drawn[:count]) for drawn, count in zip(
+        ensemble.rows.numpy(), ensemble.counts)]).T              # (N, K)
+    few = unseen.sum(1) < 2
+    assert not few.all() and (~few).any()
+    silent = (found == 0).all(2).numpy()
+    assert np.array_equal(silent[~few], ~unseen[~few]) and not silent[few].any()
+    assert torch.allclose(found.sum(1), torch.zeros(()), atol=1e-4)
 
 
 def test_every_stage_tells_how_far_it_is():
@@ -101,8 +152,9 @@ def test_the_same_again_is_the_same_to_the_bit():
 
 
 @pytest.mark.parametrize('rounds', [0, 1, 2, 3, 4])
-def test_a_fit_taken_up_after_any_round_ends_with_the_same_bits(rounds):
-    config = replace(SMALL, updates=750, ensemble_updates=500)
+@pytest.mark.parametrize('spread', ['latent', 'diagonal'])
+def test_a_fit_taken_up_after_any_round_ends_with_the_same_bits(rounds, spread):
+    config = replace(SMALL, updates=750, ensemble_updates=500, spread=spread)
     whole, cut, resumed = (Fit(data(), config) for _ in range(3))
     for _ in range(rounds):
         cut.round()
@@ -124,15 +176,15 @@ def test_constant_spread_needs_no_ensemble_and_is_the_same_everywhere():
 
 @pytest.mark.parametrize('spread', ['full', 'noised'])
 def test_other_spreads_hold_more_than_cloning_too(spread, calibrated):
-    config = replace(SMALL, updates=1500)
+    config = replace(NOISE, updates=1500)
     cloned, wide = (run(Fit(data(14), replace(config, spread=spread, alpha=alpha)))
                     for alpha in (0.0, 1.5))
     assert covered(wide)[0.9] > covered(cloned)[0.9] + 0.1
 
 
-def test_diagonal_noise_is_that_of_the_members_number_by_number(calibrated):
+def test_diagonal_noise_is_that_of_the_members_number_by_number(noisy):
     rows = torch.zeros(20_000, dtype=torch.long)
-    drawn, deviations = calibrated._noise(rows), calibrated._deviations[0]
+    drawn, deviations = noisy._noise(rows), noisy._deviations[0]
     assert torch.allclose(drawn.std(0), deviations.square().mean(0).sqrt(), rtol=0.05)
     assert torch.corrcoef(drawn.T).fill_diagonal_(0.0).abs().max() < 0.05
 

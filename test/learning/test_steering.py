@@ -12,7 +12,7 @@ from robot_rl.errors import UserError
 from robot_rl.learning.config import SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.sac import Batch
-from robot_rl.learning.steering import Base, start_std, Steering, SteerState
+from robot_rl.learning.steering import Base, OPEN_STD, start_std, Steering, SteerState
 import torch
 from torch import nn
 from torch_networks import flatten, network
@@ -26,8 +26,8 @@ def generator(seed: int = 7) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make(**config) -> tuple[Steering, SteerState]:
-    policy = decode_demonstrator(demonstrator(REACH, K, R), REACH, 'made')
+def make(spread: str = 'diagonal', **config) -> tuple[Steering, SteerState]:
+    policy = decode_demonstrator(demonstrator(REACH, K, R, spread=spread), REACH, 'made')
     rule = Steering(N, Base.of(policy, 'made'), replace(SMALL, **config))
     state = rule.init(generator(0))
     moved = state.actor.value + 0.1 * torch.randn(state.actor.value.shape, generator=generator(1))
@@ -81,15 +81,18 @@ def updated(rule, state, batch) -> SteerState:
     return rule.update_critic(state, batch, generator())[0]
 
 
-def test_the_base_is_the_policy_that_the_robot_runs():
-    policy = decode_demonstrator(demonstrator(REACH, K, R), REACH, 'made')
+@pytest.mark.parametrize('spread', ['diagonal', 'latent'])
+def test_the_base_is_the_policy_that_the_robot_runs(spread):
+    policy = decode_demonstrator(demonstrator(REACH, K, R, spread=spread), REACH, 'made')
     rng = np.random.default_rng(0)
-    seen, noise = rng.normal(size=(50, N)), rng.normal(size=(50, K * M))
+    seen, noise = rng.normal(size=(50, N)), rng.normal(size=(50, policy.latents))
+    assert Base.of(policy, 'made').latents == policy.latents == K * M + M * (spread == 'latent')
     expected = policy.denoise(seen, noise)[:, :R].reshape(50, -1)
     found = Base.of(policy, 'made')(torch.from_numpy(policy.normalizer(seen)),
                                     torch.from_numpy(noise.astype(np.float32)))
     low, high = (np.tile(limit, R) for limit in (REACH.action.low, REACH.action.high))
-    assert np.allclose(low + 0.5 * (found.numpy() + 1) * (high - low), expected, atol=1e-5)
+    assert np.allclose(low + 0.5 * (found.numpy() + 1) * (high - low), expected,
+                       atol=1e-4 if spread == 'latent' else 1e-5)     # a root of nearly 0
     assert (found.abs() == 1.0).any()       # some are clipped, as there
 
 
@@ -175,6 +178,23 @@ def test_a_fresh_actor_makes_the_noise_of_the_base_policy(bound):
     assert torch.allclose(noise, bound * torch.tanh(start_std(bound) * chance), atol=1e-4)
     assert abs(noise.std() / clipped.std() - 1.0) < 0.02
     assert (noise - clipped).abs().mean() < 0.12 * bound
+
+
+def test_a_fresh_actor_leaves_the_latents_of_the_spread_nearly_at_rest():
+    rule, _ = make('latent')
+    state = rule.init(generator(3))
+    chance = torch.randn(20_000, K * M + M, generator=generator(4))
+    scaled = rule.sample(state.actor.value, torch.randn(20_000, N, generator=generator(5)),
+                         chance)[0]
+    assert scaled[:, K * M:].std() == pytest.approx(OPEN_STD, rel=0.1)
+    assert scaled[:, :K * M].std() > 3 * OPEN_STD
+
+
+def test_an_update_steers_the_latents_of_the_spread_as_well():
+    rule, state = make('latent')
+    found, _ = rule.update(state, make_batch(), generator(), with_actor=True)
+    weight = rule.actor.split(found.actor.value)[-2] - rule.actor.split(state.actor.value)[-2]
+    assert (weight[..., K * M:K * M + M] != 0).any()        # the means of these latents
 
 
 def test_lowered_critics_say_so_much_less_of_everything():

@@ -138,6 +138,18 @@ def test_a_fit_is_told_and_fine_tuned(tiny, recorded):
     assert found['curve'][0]['steps'] == 0 < found['final']['steps'] <= PUCK.episode.horizon
 
 
+def test_a_clone_is_the_fit_of_the_posterior_without_its_latents(tiny, recorded):
+    taught, clone = chosen(recorded, CELL.demos, CELL.seed), replace(CELL, method='bc')
+    assert clone.needs == CELL and CELL.needs is None
+    row, artifact = run_cell(Job(CELL, taught))
+    cloned_row, cloned = run_cell(Job(clone, taught, artifact))
+    policies = [decode_demonstrator(data, PUCK, 'x') for data in (artifact, cloned)]
+    assert [policy.open_latents for policy in policies] == [len(PUCK.action.layout), 0]
+    seen = recorded[0].observation
+    assert np.array_equal(*(policy.plans(seen, None) for policy in policies))
+    assert cloned_row['alpha'] == 0.0 and cloned_row['successes'] == row['successes']
+
+
 def test_robot_steps_are_counted_at_the_robot_s_rate(tiny, recorded, monkeypatch):
     taught = chosen(recorded, CELL.demos, CELL.seed)
     _, artifact = run_cell(Job(CELL, taught))
@@ -151,7 +163,7 @@ def test_robot_steps_are_counted_at_the_robot_s_rate(tiny, recorded, monkeypatch
 @pytest.mark.parametrize('method', METHODS)
 def test_every_method_is_a_fit_that_can_be_made(method):
     METHODS[method].check()
-    like = METHODS['bc_long' if method.endswith('long') else 'bc']
+    like = METHODS['bc_long' if method.endswith('long') else 'bc']      # of the same size
     assert (METHODS[method].updates, METHODS[method].width) == (like.updates, like.width)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robot_rl.learning.config import FitConfig, SPREADS
+from robot_rl.learning.config import FitConfig, LATENT, SPREADS
 from robot_rl.ros.settings import limit, parameter
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ class Settings:
                             live=True)
     members: int = parameter(10, 'Of the ensemble that measures what the data leaves open, K',
                              low=2, high=100, live=True)
-    alpha: float = parameter(-1.0, 'Share of that in the policy; 0: behavioural cloning; '
+    alpha: float = parameter(-1.0, 'Scale of what the data leaves open; 0: behavioural cloning; '
                              '-1: as much as covers held-out actions', low=-1.0, high=10.0,
                              live=True)
-    spread: str = parameter('diagonal', 'What alpha scales', choices=SPREADS, live=True)
-    folds: int = parameter(10, 'Of the trajectories, at most; each is held out once',
+    spread: str = parameter(LATENT, 'What alpha scales: latents that rest while it acts, or '
+                            'noise that the policy learns', choices=SPREADS, live=True)
+    folds: int = parameter(5, 'Of the trajectories, at most; each is held out once',
                            low=2, high=20, live=True)
     fit_updates: int = parameter(0, 'Updates of the policy; 0: as the data asks for', low=0,
                                  live=True)
