@@ -18,8 +18,7 @@ from robot_rl.progress import ProgressLine
 
 READY_TIMEOUT = 60.0        # s for the graph to come up
 EPISODE_TIMEOUT = 60.0      # s for an episode
-SETTLE_TIMEOUT = 60.0       # s for the learner to hold all that was recorded
-SLOWEST_UPDATE = 0.1        # s, besides, for each update that it owes
+SETTLE_TIMEOUT = 60.0       # s in which recorder and learner must have come further
 STATUS_AGE = 2.5            # s after which every node has reported again
 STOPS = ('safety_stop', 'policy_server')    # nodes whose stop latches, in the order of clearing
 MAX_STOPS = 20              # of one session: more of them are not the weather
@@ -161,8 +160,12 @@ class Session:
             return (time.monotonic() - since > STATUS_AGE and recorder.get('bag') == ''
                     and self._heard(recorder) and received and owed == 0)
 
-        work = SLOWEST_UPDATE * operator.number('sac_learner', 'owed') * trained
-        self.wait(phase, settled, SETTLE_TIMEOUT + work)
+        def come() -> tuple[int, ...]:
+            return (operator.number('data_recorder', 'published'), *(
+                operator.number('sac_learner', key)
+                for key in ('episodes_received', 'updates', 'owed')))
+
+        self.wait(phase, settled, SETTLE_TIMEOUT, come)
 
     def _heard(self, recorder: dict[str, str]) -> bool:
         """Tell whether the recorder, perhaps a new one, has got the last episode's last step."""
@@ -171,16 +174,23 @@ class Session:
             (server['last_episode'], server['last_steps'])
             == (recorder.get('newest_episode'), recorder.get('newest_index')))
 
-    def wait(self, phase: str, condition: Callable[[], bool], timeout: float = float('inf')
-             ) -> None:
-        """Show progress until the condition holds; raise UserError after `timeout` s."""
+    def wait(self, phase: str, condition: Callable[[], bool], timeout: float = float('inf'),
+             come: Callable[[], tuple] = tuple) -> None:
+        """Show progress until the condition holds; raise UserError after `timeout` s.
+
+        come    how far it has come: `timeout` begins anew where that is another in the end
+        """
         def look():
             self._follow_exits(condition)
             self._progress.show(self._line(phase))
 
         began = time.monotonic()
+        reached = come()
         try:
-            done = self.operator.until(condition, timeout, look)
+            while not (done := self.operator.until(condition, timeout, look)):
+                earlier, reached = reached, come()
+                if reached == earlier:
+                    break
         finally:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - began
         if not done:

@@ -60,6 +60,29 @@ def test_a_stage_that_is_over_says_so(session, capsys):
     assert capsys.readouterr().out == 'start  done\n'
 
 
+def test_settling_goes_on_while_the_learner_comes_further(session):
+
+    class Slow(Heard):
+
+        def until(self, condition, timeout, meanwhile) -> bool:
+            done = super().until(condition, timeout, meanwhile)
+            learner = self.status['sac_learner']
+            learner['updates'] = str(min(int(learner['updates']) + 10, self.most))
+            learner['owed'] = str(50 - int(learner['updates']))
+            return done
+
+    nodes = {'data_recorder': {'bag': '', 'published': '3'},
+             'sac_learner': {'episodes_received': '3', 'updates': '0', 'owed': '50'}}
+    session.operator = Slow(**nodes)
+    session.operator.most = 50
+    session.settle('last updates', trained=True)
+    assert session.operator.status['sac_learner']['owed'] == '0'
+    nodes['sac_learner'] |= {'updates': '0', 'owed': '50'}
+    session.operator.most = 20          # it hangs
+    with pytest.raises(UserError, match='last updates: not done after 60 s'):
+        session.settle('last updates', trained=True)
+
+
 def test_settling_waits_until_the_learner_holds_what_was_recorded(session):
     session.operator = Heard(data_recorder={'bag': '', 'published': '3'},
                              sac_learner={'episodes_received': '2'})
