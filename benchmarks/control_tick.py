@@ -3,8 +3,9 @@
 Observation in, rules and limits of the gate, action out, at the contract's control rate: what
 policy_server computes between its messages. A chunk is planned in the tick that needs it
 (`plan_ahead` 0), so the slow ticks are those that plan. Policies: as `~/fit` makes them by
-default, and a large one (3 layers of 256, 16 actions a plan). Each is measured alone, and beside
-a process that steers the same policy without a pause on one thread. Wall time: a robot waits.
+default, and a large one (3 layers of 256, 16 actions a plan), both with an actor that chooses
+their latents, those of the ensemble's spread too. Each is measured alone, and beside a process
+that steers the same policy without a pause on one thread. Wall time: a robot waits.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from robot_rl.benchmarking import finish, parser_of, verdicts
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.steps import Mode
 from robot_rl.learning.chunks import ChunkRunners
-from robot_rl.learning.config import DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
+from robot_rl.learning.config import DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig, SteerConfig
 from robot_rl.learning.demonstrations import Demonstrations
-from robot_rl.learning.diffusion_policy import decode_demonstrator
+from robot_rl.learning.diffusion_policy import decode_actor, DiffusionPolicy
 from robot_rl.learning.learner import Learner
+from robot_rl.learning.methods import Steer
 from robot_rl.learning.posterior import Fit
 from robot_rl.observation import Reading
 from robot_rl.rollout import Rollout
@@ -40,7 +42,7 @@ GOAL = 10.0                     # ms, of 99 of 100 ticks beside the learner
 LEARNER_WAIT = 120.0            # s for its first updates
 EPISODES = 4                    # demonstrations that the fit and the learner are given
 UPDATES = 1                     # of a fit: how long it learned does not change how long it takes
-LIKE = FitConfig(updates=UPDATES, ensemble_updates=1, alpha=0.0, folds=2)
+LIKE = FitConfig(updates=UPDATES, ensemble_updates=1, alpha=1.0, folds=2)
 POLICIES = {
     'default': LIKE,
     'large': replace(LIKE, width=256, chunk=16, replan=8),
@@ -55,11 +57,19 @@ def fitted(contract: Contract, episodes, config: FitConfig) -> bytes:
     return fit.artifact(contract, 1, {})
 
 
+def steered(contract: Contract, artifact: bytes) -> DiffusionPolicy:
+    """Return the demonstrator with an actor that has learned nothing: it takes as long."""
+    method = Steer(contract, SteerConfig(), artifact, 'benchmark')
+    actor = method.rule.init(torch.Generator().manual_seed(0)).actor.value
+    return decode_actor(method.artifact(actor, method.policy.normalizer, 1, {}), contract,
+                        'benchmark')
+
+
 def measure(contract: Contract, artifact: bytes, observations: np.ndarray, ticks: int
             ) -> np.ndarray:
     """Return the ms of so many ticks, at the control rate, in episodes back to back."""
     runners = ChunkRunners(contract, 0)
-    policy = decode_demonstrator(artifact, contract, 'benchmark')
+    policy = steered(contract, artifact)
     period, times, episode = 1.0 / contract.control_rate, [], 0
     due = time.perf_counter()
     while len(times) < ticks:
