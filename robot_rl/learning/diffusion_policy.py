@@ -41,7 +41,7 @@ class DiffusionPolicy(Manifested):
     """A demonstrator, as it was fitted or steered; holds no state between plans."""
 
     denoiser: Layers            # (c + n + FEATURES) -> c
-    members: Layers             # (K, n) -> (K, c), what the uncertainty is measured with; or ()
+    members: Layers             # (K, n) -> (K, c), what the uncertainty is measured with
     actor: Layers               # n -> 2 w, mean and spread of the steered latents; or ()
     normalizer: Normalizer      # of observations, (n,)
     action: Normalizer          # of chunks, (c,)
@@ -134,15 +134,8 @@ class DiffusionPolicy(Manifested):
 
     def opinions(self, observation: np.ndarray) -> np.ndarray:
         """Return what each member would do at an observation (n,): chunks (K, k, m)."""
-        if not self.members:
-            return np.zeros((0, self.chunk, len(self.low)))
         seen = self.normalizer(observation[None])
         return self._actions(forward(self.members, seen)[:, 0])
-
-    def uncertainty(self, observation: np.ndarray) -> np.ndarray:
-        """Return the members' deviation (m,) in the first action; NaN where there are none."""
-        first = self.opinions(observation)[:, 0]
-        return first.std(0) if len(first) else np.full(len(self.low), np.nan)
 
     @property
     def _turn(self) -> float:

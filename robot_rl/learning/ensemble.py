@@ -56,7 +56,7 @@ class Ensemble:
         self.rows = torch.zeros((members, int(self.counts.max())), dtype=torch.long)
         for member, rows in enumerate(drawn):
             self.rows[member, :len(rows)] = torch.from_numpy(rows)
-        self.left = torch.from_numpy(np.stack([     # (K, N), whether a window is in no bootstrap
+        self.left = torch.from_numpy(np.stack([     # (K, N), what a bootstrap has no window of
             noised | ~np.isin(np.arange(windows), rows) for rows in drawn]))
         self.noise = None if not noised else torch.from_numpy(np.stack([
             rng.standard_normal(data.chunk.shape, np.float32) for rng in rngs]))

@@ -39,8 +39,7 @@ class PlanMarkers:
         rng = np.random.default_rng(plan.start)     # its own: looking must not change the actions
         fan = self._paths(seen, policy.fan(seen, rng, FAN))
         path = self._paths(seen, plan.actions[None])
-        opinions = policy.opinions(seen)
-        colors = sureness(self._paths(seen, opinions), size) if len(opinions) else ()
+        colors = sureness(self._paths(seen, policy.opinions(seen)), size)
         return lines(fan, size / 30.0, SAMPLED), lines(path, size / 3.0, SURE, colors)
 
     def _paths(self, seen: np.ndarray, actions: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ TASKS = {
     'push_t': Task(Gap(), Budget(episodes=40, period=5, measured=50, final=100, enough=GOAL),
                    (ALL,), 'robot_rl.tasks.push_t:close'),     # with few there is no success
 }
-PUBLISHED = FitConfig(spread='diagonal', member_width=128)     # noise that the policy learns
+PUBLISHED = FitConfig(spread='diagonal', member_width=128, folds=10)    # noise that is learned
 PLAIN = replace(PUBLISHED, ensemble_updates=1, folds=2)  # makes no use of ensemble and folds
 LONG = {'width': 256, 'updates': 30_000}        # about the passes over the data as published
 CLONE, POSTERIOR = 'bc', 'postbc'               # the same fit, without and with its alpha

@@ -39,7 +39,7 @@ def sac() -> Sac:
 
 
 def steering() -> Steering:
-    policy = decode_demonstrator(demonstrator(REACH, K, R), REACH, 'made')
+    policy = decode_demonstrator(demonstrator(REACH, K, R, spread='latent'), REACH, 'made')
     return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, learning_rate=1e-3))
 
 
