@@ -23,7 +23,8 @@ def small(monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_ticks_are_timed_and_told(tmp_path, capsys):
+def test_ticks_are_timed_and_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, 'GOAL', 1e6)         # how busy this machine is is no matter
     assert benchmark.main(['--fast', '--out', str(tmp_path / 'out.json')]) == 0
     rows = json.loads((tmp_path / 'out.json').read_text())['rows']
     assert [row['beside'] for row in rows] == ['nothing', 'learner']
