@@ -292,11 +292,12 @@ class Fit:
 
 
 def plot(calibration: dict) -> bytes:
-    """Return a PNG: what the regions hold, and how alpha was found where it was chosen."""
+    """Return a PNG: what the regions hold and, where alpha was chosen, how it was found."""
     from matplotlib.figure import Figure        # on use: the fit itself needs none
 
-    figure = Figure(figsize=(9.0, 4.0), layout='constrained')
-    regions, search = figure.subplots(1, 2)
+    search = calibration['search']
+    figure = Figure(figsize=(9.0 if search else 4.5, 4.0), layout='constrained')
+    regions, *beside = figure.subplots(1, 2 if search else 1, squeeze=False)[0]
     levels = calibration['levels']
     regions.plot([0.0, 1.0], [0.0, 1.0], color='0.6', linestyle=':', label='calibrated')
     regions.plot(levels, calibration['covered'], marker='o',
@@ -306,13 +307,12 @@ def plot(calibration: dict) -> bytes:
                 title=f'{calibration["states"]} states of {calibration["trajectories"]} '
                       'trajectories held out')
     regions.legend(loc='upper left')
-    if calibration['search']:
-        _, alphas, shares = zip(*calibration['search'])
-        search.plot(alphas, shares, marker='o', linestyle='none', markersize=4)
-        search.axhline(TARGET, color='0.6', linestyle=':')
-    search.set(xlabel='alpha', ylabel=f'held-out actions in the {TARGET:.0%} region',
-               title='alpha by held-out coverage' if calibration['search'] else
-               'alpha was given')
+    for axes in beside:
+        _, alphas, shares = zip(*search)
+        axes.plot(alphas, shares, marker='o', linestyle='none', markersize=4)
+        axes.axhline(TARGET, color='0.6', linestyle=':')
+        axes.set(xlabel='alpha', ylabel=f'held-out actions in the {TARGET:.0%} region',
+                 title='alpha by held-out coverage')
     target = io.BytesIO()
     figure.savefig(target, format='png', dpi=120)
     return target.getvalue()

@@ -205,7 +205,8 @@ def test_the_artifact_tells_how_it_was_made(calibrated):
 
 
 def test_the_plot_is_a_picture(calibrated):
-    assert plot(calibrated.calibration).startswith(b'\x89PNG')
+    for calibration in (calibrated.calibration, calibrated.calibration | {'search': []}):
+        assert plot(calibration).startswith(b'\x89PNG')
 
 
 def test_alpha_falls_where_regions_hold_too_much():
