@@ -343,7 +343,7 @@ def test_a_recording_of_which_nothing_reached_the_disk_is_told_once_and_put_asid
     root = tmp_path / 'episodes'
     process = record_in_a_process(contract, root, flush_period=1000.0)
     process.stdout.readline()
-    wait_until(lambda: find_bags(root))
+    wait_until(lambda: any(map(custom, find_bags(root))))    # whose it is, before any message
     kill(process)
     recording = start()
     found = recording.wait_event('empty')
