@@ -27,7 +27,8 @@ import time
 from made_task import write_contract
 from robot_rl.benchmarking import at_least, finish, parser_of, scratch, verdicts, versions
 from robot_rl.bringup import command, graph, keep_apart
-from robot_rl.data.bag import CHUNK_BYTES, find_bags, METADATA_FILE, read_bag
+from robot_rl.data.bag import CHUNK_BYTES, find_bags, read_bag
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.processes import Supervisor
 

@@ -43,18 +43,12 @@ def read_kept(run_dir: Path, run: dict) -> dict | None:
 
     None where none was, or what says so cannot be read.
     """
-    path = run_dir / KEPT_FOLDER / KEPT
-    if run.get('kept') is None and path.is_file():
+    path, kept = run_dir / KEPT_FOLDER / KEPT, run.get('kept')
+    if kept is None and path.is_file():
         try:
-            return kept_of({'kept': read_json(path)})
+            kept = read_json(path)
         except UserError:
             return None
-    return kept_of(run)
-
-
-def kept_of(run: dict) -> dict | None:
-    """Return which policy was kept and how it did, as run.json says; None where it does not."""
-    kept = run.get('kept')
     return kept if isinstance(kept, dict) and str(kept.get('policy')) in POLICIES else None
 
 

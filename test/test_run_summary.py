@@ -8,7 +8,7 @@ from pathlib import Path
 from made_bags import write_demonstration
 import pytest
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import METADATA_FILE
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.errors import UserError
 from robot_rl.run_summary import find_runs, STARTING, summarize
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 import shutil
 
-from robot_rl.data.bag import (BagWriter, is_empty, mcap_files, METADATA_FILE, NOTHING, read_info,
-                               RECOVERED)
+from robot_rl.data.bag import BagWriter, is_empty, mcap_files, NOTHING, read_info, RECOVERED
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.data.scan import Channel, Message, Scan
 from robot_rl.errors import UserError
 from robot_rl.files import sync_folder

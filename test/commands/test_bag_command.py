@@ -6,7 +6,7 @@ from made_bags import write_demonstration
 import pytest
 from robot_rl.cli import main
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import METADATA_FILE
+from robot_rl.data.bag_metadata import METADATA_FILE
 
 REACH = load_contract('reach')
 TOLD = {'mode': 'learn', 'policy_version': '7', 'steps': '21', 'transitions': '20',

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from raw_bags import COMMANDS, episode, JOINTS, START, write_mcap, write_sqlite
 from robot_rl.contract import load_contract
-from robot_rl.data.bag import BagWriter, METADATA_FILE, NOTHING
+from robot_rl.data.bag import BagWriter, NOTHING
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.data.bag_summary import BagSummary, summarize, summarize_topic, TopicSummary
 from robot_rl.data.ingest_read import find_recordings
 

@@ -8,7 +8,8 @@ import pytest
 from raw_bags import (command, COMMANDS, episode, event, joint_state, JOINTS, PERIOD, Raw, SCORE,
                       score, START, TYPES, write_mcap)
 from recording import episode_steps, write_episode
-from robot_rl.data.bag import bag_transitions, METADATA_FILE
+from robot_rl.data.bag import bag_transitions
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.data.ingest import Ingest, IngestSettings, match_topic
 from robot_rl.data.steps import Mode, Source, Status
 from robot_rl.data.transitions import COLUMNS

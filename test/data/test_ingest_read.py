@@ -7,7 +7,7 @@ from mcap.writer import CompressionType
 import pytest
 from raw_bags import (COMMANDS, episode, JOINTS, TYPES, write_foreign_mcap, write_mcap,
                       write_sqlite)
-from robot_rl.data.bag import METADATA_FILE
+from robot_rl.data.bag_metadata import METADATA_FILE
 from robot_rl.data.ingest import Ingest
 from robot_rl.data.ingest_read import find_recordings
 from robot_rl.errors import UserError
