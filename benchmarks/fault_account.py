@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from robot_rl.contract import Contract
+from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_info
 from robot_rl.data.steps import Source, Status, Step
 
 if TYPE_CHECKING:       # ROS: the arithmetic needs none
@@ -80,6 +81,31 @@ def too_fast(seen: Sequence[Seen], contract: Contract) -> int:
                and bool((np.abs(after.executed - now.executed) > most).any())
                for now, after in zip([item.step for item in seen],
                                      [item.step for item in seen[1:]]))
+
+
+@dataclass(frozen=True)
+class WholeBag:
+    """What a complete bag holds: its steps, and how many transitions they make."""
+
+    steps: list[Step]
+    transitions: int
+
+
+class WholeBags:
+    """The complete bags of a folder, each read once; one that is still written to is not there."""
+
+    def __init__(self, folder: Path, contract: Contract):
+        self._folder, self._contract = folder, contract
+        self._read: dict[str, WholeBag] = {}
+
+    def bags(self) -> list[WholeBag]:
+        """Return the bags that are complete by now, by name."""
+        found = find_bags(self._folder)
+        for bag in found:
+            if bag.name not in self._read and read_info(bag).complete:
+                self._read[bag.name] = WholeBag(bag_steps(bag, self._contract),
+                                                len(bag_transitions(bag, self._contract)))
+        return [self._read[bag.name] for bag in found if bag.name in self._read]
 
 
 class Log:

@@ -17,14 +17,13 @@ from pathlib import Path
 import signal
 import time
 
+from fault_account import WholeBags
 from namespaces import Cable, two_hosts
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from robot_rl.bringup import command, graph, NodeSpec
 from robot_rl.bundle import unpack
 from robot_rl.contract import Contract, load_contract
-from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_info
-from robot_rl.data.steps import Step
 from robot_rl.errors import UserError
 from robot_rl.paths import contract_path
 from robot_rl.processes import Exit, Patience, Supervisor
@@ -78,7 +77,7 @@ class FaultyGraph:
         self._asked = 0.0
         self._killed: dict[str, int] = {}               # node -> process id
         self._actor = b''
-        self._read: dict[str, tuple[list[Step], int]] = {}  # bag -> its steps and transitions
+        self._whole = WholeBags(self.bags, self.contract)
         specs = graph('sim', contract=str(self.contract.file), run_dir=str(folder), seed=seed,
                       overrides=SETTINGS)
         self.nodes = tuple(spec.name for spec in specs)
@@ -228,30 +227,24 @@ class FaultyGraph:
         """Stop the robot, wait until all is recorded and learned from, and count it."""
         self.operator.trigger('policy_server/stop')
         self.operator.until(self._settled, SETTLE)
-        return {'bags': [steps for steps, _ in self._read.values()],
-                'recorded': sum(count for _, count in self._read.values()),
+        bags = self._whole.bags()
+        return {'bags': [bag.steps for bag in bags],
+                'recorded': sum(bag.transitions for bag in bags),
                 'received': self.operator.number('sac_learner', 'transitions_received')}
 
     def _settled(self) -> bool:
         """Read what is new; tell whether bags, recorder and learner agree."""
         if self.operator.status.get('data_recorder', {}).get('bag', '?'):
             return False
-        found = {bag.name: bag for bag in find_bags(self.bags)}
-        for name in set(self._read) - set(found):       # an original whose copy is there now
-            del self._read[name]
-        for name in set(found) - set(self._read):
-            bag = found[name]
-            whole = read_info(bag).complete     # else killed before anything was on the disk
-            self._read[name] = (bag_steps(bag, self.contract) if whole else [],
-                                len(bag_transitions(bag, self.contract)) if whole else 0)
-        number, bags = self.operator.number, self._read.values()
+        bags, number = self._whole.bags(), self.operator.number
         # A recorder that came back may not have found the server yet, which holds the rest for it.
         newest = self.around.steps[-1].step.stamp if self.around.steps else None
-        ends = {steps[-1].stamp for steps, _ in bags if steps}
+        ends = {bag.steps[-1].stamp for bag in bags if bag.steps}
+        counts = [bag.transitions for bag in bags if bag.transitions]
         return ((newest is None or newest in ends)
                 and number('sac_learner', 'missing') == 0
-                and number('sac_learner', 'transitions_received') == sum(n for _, n in bags)
-                and number('data_recorder', 'published') == sum(n > 0 for _, n in bags))
+                and number('sac_learner', 'transitions_received') == sum(counts)
+                and number('data_recorder', 'published') == len(counts))
 
     def close(self) -> None:
         self._cleanup.close()

@@ -17,10 +17,13 @@ from robot_rl.contract import load_contract
 from robot_rl.data.steps import Mode, Source, Status, Step
 
 sys.path.insert(0, str(FOLDER))     # its files import each other, as scripts do
-sys.path.insert(0, str(Path(__file__).parents[1] / 'ros'))      # isolation.py
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ('data', 'ros')]
 
-from fault_account import account, Log, plan, Seen, too_fast  # noqa: E402, I100
+from fault_account import account, Log, plan, Seen, too_fast, WholeBags  # noqa: E402, I100
 from isolation import claim_domain  # noqa: E402
+from recording import step_bytes, STEPS  # noqa: E402, I100
+from robot_rl.data.bag import BagWriter  # noqa: E402, I100
+from robot_rl.data.steps import STEPS_TYPE  # noqa: E402, I100
 
 benchmark = load('faults')
 REACH = load_contract('reach')
@@ -109,6 +112,20 @@ def test_a_loss_is_of_the_first_injection_that_ended_later():
     seen = episode()
     costs = account(seen, [], [injection(ended=seen[2].at), injection(ended=seen[3].at)])
     assert [cost['lost'] for cost in costs] == [2, 4]
+
+
+def test_a_bag_that_is_still_written_to_counts_once_it_is_complete(tmp_path):
+    bags, seen = WholeBags(tmp_path, REACH), episode()
+    writer = BagWriter(tmp_path / 'episode_000001', {'steps_topic': STEPS})
+    topic = writer.add_topic(STEPS, STEPS_TYPE)
+    for item in seen:
+        writer.write(topic, step_bytes(item.step), item.at, item.at)
+    writer.flush()
+    assert bags.bags() == []
+    writer.close({'steps_topic': STEPS})
+    [bag] = bags.bags()
+    assert (len(bag.steps), bag.transitions) == (7, 6)
+    assert account(seen, [bag.steps], [injection()])[0]['lost'] == 0
 
 
 def test_actions_faster_than_the_contract_allows_are_counted_but_no_stops():
