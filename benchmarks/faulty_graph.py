@@ -40,7 +40,7 @@ LAST_WORDS = 0.1        # s in which the last messages of a killed node arrive
 AT_ONCE = Patience(first_delay=0.1, longest_delay=0.1, restarts=10_000)
 SETTINGS = {
     'safety_stop': {'timeout': 0.1},        # as with a robot, not with a simulator
-    'policy_server': {'mode': 'random', 'reset_timeout': 2.0},
+    'policy_server': {'mode': 'random', 'reset_timeout': 2.0, 'late_timeout': 0.0},
     'data_recorder': {'min_free_bytes': 1 << 20},
     'sac_learner': {'width': 16, 'batch': 32, 'start_transitions': 50, 'utd_ratio': 0.5,
                     'autotrain': True, 'checkpoint_period': 1_000_000},

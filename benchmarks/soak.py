@@ -42,8 +42,8 @@ MOST_MISSED = 0.001             # share of the control periods
 START = 60.0                    # s
 MINUTE = 60                     # samples, of which one is kept: a step is no slope
 COLUMNS = 2                     # of a stored transition, floats: reward and end
-SETTINGS = {'policy_server': {'mode': 'learn', 'run_episodes': 0},
-            'safety_stop': {'timeout': 0.1},    # as with a robot, not with a simulator
+SETTINGS = {'policy_server': {'mode': 'learn', 'run_episodes': 0, 'late_timeout': 0.0},
+            'safety_stop': {'timeout': 0.1},    # both as with a robot, not with a simulator
             'sac_learner': {'width': 64, 'batch': 64, 'start_transitions': 500, 'utd_ratio': 0.2,
                             'autotrain': True, 'keep_checkpoints': 2}}
 

@@ -49,9 +49,10 @@ REMAPPINGS = {
 }
 
 SEEDED = ('policy_server', 'sac_learner', 'sim_bridge')
-# s without the policy server's heartbeat, where nothing real moves: that a workstation is busy for
-# an instant is no reason to stop there.
+# s without the policy server's tick or heartbeat, where nothing real moves: that a workstation is
+# busy for an instant is no reason to stop there.
 SIMULATED_SILENCE = 1.0
+PATIENT = {'policy_server': 'late_timeout', 'safety_stop': 'timeout'}   # node -> its parameter
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def graph(kind: str, *, contract: str, params_file: str = '', namespace: str = '
             parameters['use_sim_time'] = False      # it publishes the clock that others follow
         elif sim_time or use_sim_time is not None:
             parameters['use_sim_time'] = sim_time
-        if name == 'safety_stop' and kind == 'sim':
-            parameters['timeout'] = SIMULATED_SILENCE
+        if name in PATIENT and kind == 'sim':
+            parameters[PATIENT[name]] = SIMULATED_SILENCE
         if name in SEEDED and seed is not None:
             parameters['seed'] = seed
         if name == 'policy_server':

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,11 @@ class Contract:
         """Hash of the interface, 16 hexadecimal digits."""
         text = json.dumps(self.interface, sort_keys=True, separators=(',', ':'))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def patient(self, seconds: float) -> Contract:
+        """Return the same with `policy_late` stopping the robot after no less than a time."""
+        late = max(self.safety.policy_late, math.ceil(seconds * self.control_rate))
+        return replace(self, safety=replace(self.safety, policy_late=late))
 
     def check_interface(self, interface: dict, source: str) -> None:
         """Raise Mismatch naming each key in which `interface` differs from this contract."""

@@ -80,11 +80,13 @@ def test_on_the_robot_the_simulator_trains_and_does_not_play_the_robot():
     assert named(graph('sim', contract='puck_push'))['sim_bridge'].parameters['twin'] is True
 
 
-def test_the_watchdog_is_patient_where_nothing_real_moves_and_only_there():
-    waits = {kind: named(graph(kind, contract='puck_push'))['safety_stop'].parameters
+@pytest.mark.parametrize('node, parameter', [('safety_stop', 'timeout'),
+                                             ('policy_server', 'late_timeout')])
+def test_what_is_late_is_waited_for_where_nothing_real_moves_and_only_there(node, parameter):
+    waits = {kind: named(graph(kind, contract='puck_push'))[node].parameters
              for kind in ('sim', 'robot')}
-    assert waits['sim']['timeout'] == 1.0
-    assert 'timeout' not in waits['robot']
+    assert waits['sim'][parameter] == 1.0
+    assert parameter not in waits['robot']
 
 
 def test_on_the_robot_the_parameter_file_chooses_the_clock():

@@ -46,7 +46,7 @@ class PolicyServer(ManagedNode):
     def __init__(self):
         super().__init__('policy_server')
         self._live = Parameters(self, Settings)
-        self.contract = node_contract(self, self.settings.contract)
+        self.contract = node_contract(self, self.settings.contract, self.settings.late_timeout)
         self._policies = PolicyShelf(self.contract)
         self._casting = Casting(self.contract, self._policies)
         self._agenda = Agenda(self._casting, self.event)
@@ -343,7 +343,7 @@ class PolicyServer(ManagedNode):
 
 def main() -> int:
     """Entry point."""
-    return run(PolicyServer, Settings)
+    return run(PolicyServer, Settings, shared_memory=False)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,6 @@ It shares nothing with policy_server but topics: killed, hung or cut off, the se
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -160,13 +159,8 @@ class SafetyStop(Node):
 
 
 def main() -> int:
-    """Run the node without shared memory.
-
-    Fast DDS lets whoever writes to a reader wait, up to 1 s, for a process that was stopped while
-    it wrote to the same one: the server that hangs would hold up its own stop.
-    """
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
-    return run(SafetyStop, Settings)
+    """Entry point."""
+    return run(SafetyStop, Settings, shared_memory=False)
 
 
 if __name__ == '__main__':

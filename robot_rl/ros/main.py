@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
 import signal
 import socket
 import sys
@@ -22,10 +23,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OUT_OF_ORDER = 'Failed to trigger lifecycle state machine transition'
 
 
-def run(make_node: Callable[[], Node], settings: type) -> int:
+def run(make_node: Callable[[], Node], settings: type, shared_memory: bool = True) -> int:
     """Spin the node until SIGINT or SIGTERM, then `close` it; return the exit code.
 
-    settings    its parameters, for --help
+    settings        its parameters, for --help
+    shared_memory   False where it commands the robot. Fast DDS lets whoever writes to a reader
+                    wait, up to 1 s, for a process that was stopped while it wrote to the same
+                    one, and may hang a writer whose reader died
+                    (https://github.com/eProsima/Fast-DDS/issues/6485); by UDP it does neither
 
     The context outlives the signal, so that `close` can still publish: the safe action, the last
     episode, the last status.
@@ -33,6 +38,8 @@ def run(make_node: Callable[[], Node], settings: type) -> int:
     if asked_for_help():
         print(help_text(settings))
         return 0
+    if not shared_memory:
+        os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
     try:
         _init()
         executor = SingleThreadedExecutor()

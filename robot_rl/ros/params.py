@@ -32,13 +32,16 @@ NO_CONTRACT = ('contract: expected a YAML file or the name of a shipped contract
                'start it with --ros-args -p contract:=my_robot.yaml')
 
 
-def node_contract(node: Node, name_or_path: str) -> Contract:
-    """Load the contract that a node works for and tell which it is; raise UserError."""
+def node_contract(node: Node, name_or_path: str, patience: float = 0.0) -> Contract:
+    """Load the contract that a node works for and tell which it is; raise UserError.
+
+    patience    s, the least time that counts as late
+    """
     if not name_or_path.strip():
         raise UserError(NO_CONTRACT)
     contract = load_contract(name_or_path)
     node.get_logger().info(f'contract {contract.file.absolute()}, hash {contract.hash}')
-    return contract
+    return contract.patient(patience)
 
 
 class Parameters:

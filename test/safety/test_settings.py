@@ -61,6 +61,14 @@ def test_a_contract_without_the_section_has_the_rules_that_need_none():
     assert load_contract('reach').safety == Safety({}, None, None, None, 3)
 
 
+@pytest.mark.parametrize('seconds, periods', [(0.0, 3), (0.1, 3), (0.16, 4), (1.0, 20)])
+def test_patience_is_a_time_and_never_less_than_the_contract_has(seconds, periods):
+    contract = load_contract('reach')
+    patient = contract.patient(seconds)
+    assert patient.safety == Safety(policy_late=periods)
+    assert (patient.hash, patient.file) == (contract.hash, contract.file)
+
+
 def test_a_whole_section_is_read(load):
     assert load(WHOLE).safety == Safety(
         {'arm.position.elbow': (-1.5, 1.5), 'tip.point.x': (0.05, 0.5)},

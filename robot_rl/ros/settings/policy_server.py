@@ -41,6 +41,10 @@ class Settings:
         0, 'Ticks before its turn that the next plan of a demonstrator is begun; 0: in its tick',
         low=0, high=MAX_CHUNK)
     reset_timeout: float = parameter(30.0, 'Longest reset of the world, s', low=0.1, high=3600.0)
+    late_timeout: float = parameter(
+        0.0, 'Time without a tick, in wall time, before policy_late stops the robot, s; 0: as '
+        'many control periods as the contract says, which is the least in any case', low=0.0,
+        high=60.0)
     observation_timeout: float = parameter(
         2.0, 'Silence of an observed topic in wall time that ends a lockstep episode, s',
         low=0.1, high=60.0)
