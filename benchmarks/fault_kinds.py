@@ -290,7 +290,7 @@ def _actor(change: Callable[[bytes], bytes]) -> Callable:
 
 
 # A bag that was killed before its first flush has nothing to be recovered.
-_CUT = ('recovered', 'unreadable')
+_CUT = ('recovered', 'empty', 'unreadable')
 _SILENCE, _STALE = ('heartbeat_silent',), ('observation_stale',)
 KINDS = {kind.name: kind for kind in (
     Kind('kill sim_bridge', twin_killed, GATE, ('clock_began_again',)),
