@@ -6,7 +6,10 @@ and is kept where it was best on the trajectories that were not drawn. Where the
 what the demonstrator does, members differ; cov(s) is the covariance of their predictions over the
 whole chunk. All members are one batched network.
 
-Shapes: K members, B batch, n observation, c chunk.
+The same for folds of the trajectories, K members for each, from all others: what an ensemble says
+of a trajectory that it never saw.
+
+Shapes: K members, F ensembles (1, or one per fold), B batch, n observation, c chunk.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ MEASURED = 2048         # windows that tell which parameters are best
 class EnsembleState:
     """Everything an update reads and writes."""
 
-    slot: Slot              # (K, P)
-    best: Tensor            # (K, P), each member where it was best on what it does not see
-    best_loss: Tensor       # (K,)
+    slot: Slot              # (F K, P)
+    best: Tensor            # (F K, P), each member where it was best on what it does not see
+    best_loss: Tensor       # (F K,)
     updates: Tensor         # ()
     fruitless: Tensor       # (), measurements in a row in which no member improved
 
@@ -40,51 +43,55 @@ class Ensemble:
     """The update rule for given data; `rows` are the windows of every member's bootstrap.
 
     Where `noised`, members see all trajectories instead, each with noise of its own on the
-    targets, as much as the targets vary.
+    targets, as much as the targets vary. `folds` asks for an ensemble for each fold, from all
+    trajectories but those in it.
     """
 
     def __init__(self, data: Demonstrations, members: int, width: int, learning_rate: float,
-                 seed: int, noised: bool = False):
+                 seed: int, noised: bool = False, folds: bool = False):
         self.members = members
         self.mlp = Mlp((data.observation.shape[1], *(width,) * DEPTH, data.chunk.shape[1]))
         self.adam = Adam(learning_rate)
         self.observation = torch.from_numpy(data.observation)
         self.chunk = torch.from_numpy(data.chunk)
-        windows, rngs = len(data.trajectory), np.random.default_rng(seed).spawn(members)
-        drawn = [np.arange(windows) if noised else bootstrap(data, rng) for rng in rngs]
+        every = np.arange(len(data.fold))
+        taught = [every[data.fold != fold] for fold in range(data.folds)] if folds else [every]
+        rngs = np.random.default_rng(seed).spawn(len(taught) * members)
+        drawn = [np.arange(len(data.trajectory)) if noised
+                 else bootstrap(data, taught[index // members], rng)
+                 for index, rng in enumerate(rngs)]
         self.counts = torch.tensor([len(rows) for rows in drawn])
-        self.rows = torch.zeros((members, int(self.counts.max())), dtype=torch.long)
+        self.rows = torch.zeros((len(drawn), int(self.counts.max())), dtype=torch.long)
         for member, rows in enumerate(drawn):
             self.rows[member, :len(rows)] = torch.from_numpy(rows)
-        self.left = torch.from_numpy(np.stack([     # (K, N), what a bootstrap has no window of
-            noised | ~np.isin(np.arange(windows), rows) for rows in drawn]))
         self.noise = None if not noised else torch.from_numpy(np.stack([
             rng.standard_normal(data.chunk.shape, np.float32) for rng in rngs]))
         chosen = of_each(data.trajectory, -(-MEASURED // len(data.fold)), rngs[0])
         self.measured = torch.from_numpy(chosen)
-        self.unseen = self.left[:, self.measured].float()   # 1 where a member is judged
+        self.unseen = torch.from_numpy(np.stack([       # 1 where a member is judged
+            noised | ~np.isin(chosen, rows) for rows in drawn])).float()
 
     def init(self, generator: torch.Generator) -> EnsembleState:
         """Return fresh members."""
-        slot = Slot.of(self.mlp.init(self.members, generator))
-        return EnsembleState(slot, slot.value, torch.full((self.members,), torch.inf),
+        slot = Slot.of(self.mlp.init(len(self.rows), generator))
+        return EnsembleState(slot, slot.value, torch.full((len(self.rows),), torch.inf),
                              torch.zeros(()), torch.zeros(()))
 
     def update(self, state: EnsembleState, generator: torch.Generator
                ) -> tuple[EnsembleState, float]:
         """Make one step of least squares in every member; return the mean loss too."""
-        drawn = torch.rand((self.members, BATCH), generator=generator) * self.counts[:, None]
+        drawn = torch.rand((len(self.rows), BATCH), generator=generator) * self.counts[:, None]
         rows = self.rows.gather(1, drawn.long())
         parameters = state.slot.value.detach().requires_grad_()
         target = self.chunk[rows]
         if self.noise is not None:
-            target = target + self.noise[torch.arange(self.members)[:, None], rows]
+            target = target + self.noise[torch.arange(len(rows))[:, None], rows]
         found = self.mlp(parameters, self.observation[rows])
         loss = ((found - target) ** 2).mean((1, 2)).sum()
         gradient, = torch.autograd.grad(loss, parameters)
         count = state.updates + 1.0
         slot = self.adam.step(state.slot, gradient, count)
-        return replace(state, slot=slot, updates=count), float(loss.detach()) / self.members
+        return replace(state, slot=slot, updates=count), float(loss.detach()) / len(rows)
 
     @torch.no_grad()
     def measure(self, state: EnsembleState) -> EnsembleState:
@@ -99,38 +106,23 @@ class Ensemble:
             fruitless=torch.where(better.any(), 0.0, state.fruitless + 1.0))
 
     @torch.no_grad()
-    def deviations(self, state: EnsembleState, observation: Tensor) -> Tensor:
+    def deviations(self, state: EnsembleState, observation: Tensor, fold: int = 0) -> Tensor:
         """Return f_l(s) - mean f(s), (B, K, c): cov(s) is their mean outer product."""
-        found = torch.cat([self.mlp(state.best, part) for part in observation.split(4096)], 1)
+        best = state.best.split(self.members)[fold]
+        found = torch.cat([self.mlp(best, part) for part in observation.split(4096)], 1)
         return (found - found.mean(0)).transpose(0, 1).contiguous()
 
-    @torch.no_grad()
-    def unseen_deviations(self, state: EnsembleState, rows: Tensor) -> Tensor:
-        """Return the same at windows (B,), as far as members tell that never saw them.
 
-        A member that learned from a trajectory agrees there with others that did. The others'
-        deviations are scaled to the mean outer product that all K would have; where fewer than
-        two are left, all are heard.
-        """
-        found = self.mlp(state.best, self.observation[rows]).transpose(0, 1)    # (B, K, c)
-        heard = self.left[:, rows].T[..., None]
-        heard = (heard | (heard.sum(1, keepdim=True) < 2)).float()
-        count = heard.sum(1, keepdim=True)
-        found = (found - (found * heard).sum(1, keepdim=True) / count) * heard
-        return found * ((self.members - 1.0) / (count - 1.0)).sqrt()
+def bootstrap(data: Demonstrations, taught: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the windows of as many trajectories as are taught, drawn from these with replacement.
 
-
-def bootstrap(data: Demonstrations, rng: np.random.Generator) -> np.ndarray:
-    """Return the windows of as many trajectories as there are, drawn with replacement.
-
-    At least one trajectory is not among them.
+    At least one trajectory of all is not among them.
     """
-    count = len(data.fold)
-    drawn = rng.choice(count, count)
-    if len(np.unique(drawn)) == count:
+    drawn = rng.choice(taught, len(taught))
+    if len(np.unique(drawn)) == len(data.fold):
         drawn[0] = drawn[1]
     order = np.argsort(data.trajectory, kind='stable')
-    begin = np.searchsorted(data.trajectory[order], np.arange(count + 1))
+    begin = np.searchsorted(data.trajectory[order], np.arange(len(data.fold) + 1))
     return np.concatenate([order[begin[index]:begin[index + 1]] for index in drawn])
 
 

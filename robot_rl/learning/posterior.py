@@ -2,25 +2,27 @@
 
 PostBC, Wagenmaker et al., arXiv 2512.16911.
 
-Demonstrations -> ensemble -> denoiser of their chunks -> alpha -> artifact. The policy clones,
-and its chunks may be moved by alpha times the spread of the ensemble: what the demonstrations
-leave open has latents of its own (`latent`), which rest while it acts. alpha = 0 is behavioural
-cloning (BC).
+Demonstrations -> ensemble -> denoiser of their chunks -> judges -> alpha -> artifact. The policy
+clones, and its chunks may be moved by alpha times the spread of the ensemble: what the
+demonstrations leave open has latents of its own (`latent`), which rest while it acts. alpha = 0 is
+behavioural cloning (BC).
 
 As published, the policy learns instead from chunks with noise alpha * N(0, cov(s)), and acts with
 all of it: `diagonal`, `full`, `noised`; with `constant` the noise is N(0, 1) in every state, which
 is sigma-BC with alpha as sigma.
 
-The policy learns from all trajectories. Beside it learn as many others as there are folds, each
-from all but the trajectories in its own; on those it is measured. An alpha that is to be chosen is
-the one whose regions hold as many of the actions in them as they say. Where noise is learned, it
-is turned up while they hold too few, and down while they hold too many.
+The policy and the ensemble learn from all trajectories. Beside them learn as many others as there
+are folds, each from all but the trajectories in its own; on those it is measured, and the
+ensembles judge how far it may be moved. An alpha that is to be chosen is the one whose regions
+hold as many of the actions in them as they say. Where noise is learned, it is turned up while they
+hold too few, and down while they hold too many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 import io
 from math import cos, exp, pi
 
@@ -48,8 +50,9 @@ GAIN = 3.0                      # change of ln(alpha) per round and share that i
 LOOK, FINAL = (256, 32), (512, 64)      # held-out states, and samples in each, of a measurement
 ROUND = {'ensemble': 250, 'policy': 250}        # updates in a round
 LEAST_UPDATES, PASSES = 8000, 60        # of the policy where none are given; over all windows
-STAGES = ('ensemble', 'policy', 'calibration', 'done')
-SHARES = {'ensemble': 0.15, 'policy': 0.8, 'calibration': 0.05}     # of the time, roughly
+MEASURES = 'best', 'best_loss', 'updates', 'fruitless'  # of an EnsembleState, beside its slot
+STAGES = ('ensemble', 'policy', 'judges', 'calibration', 'done')
+SHARES = {'ensemble': 0.12, 'policy': 0.65, 'judges': 0.18, 'calibration': 0.05}    # of the time
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,11 @@ class Fit:
         self.data, self.config = data, config
         self.stage, self.calibration = STAGES[0], {}
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._ensemble = Ensemble(data, config.members, config.member_width,
-                                  config.learning_rate, config.seed, config.spread == 'noised')
+        built = partial(Ensemble, data, config.members, config.member_width,
+                        config.learning_rate, config.seed)
+        self._ensemble, self._judges = built(config.spread == 'noised'), built(folds=True)
         self._members = self._ensemble.init(self._generator)
+        self._judging = self._judges.init(torch.Generator().manual_seed(config.seed))
         size, observed = data.chunk.shape[1], data.observation.shape[1]
         self.denoiser = Denoiser(size, observed, config.width, config.depth)
         self._policies = Slot.of(self.denoiser.mlp.init(1 + data.folds, self._generator))
@@ -111,18 +116,25 @@ class Fit:
         return self._figures()
 
     def _round_ensemble(self) -> None:
-        config, state = self.config, self._members
+        self._members = self._teach(self._ensemble, self._members, then='policy')
+
+    def _round_judges(self) -> None:
+        self._judging = self._teach(self._judges, self._judging, then='calibration')
+
+    def _teach(self, ensemble: Ensemble, state: EnsembleState, then: str) -> EnsembleState:
+        config = self.config
         for _ in range(ROUND['ensemble']):
-            state, self._loss = self._ensemble.update(state, self._generator)
-        self._members = state = self._ensemble.measure(state)
+            state, self._loss = ensemble.update(state, self._generator)
+        state = ensemble.measure(state)
         if state.updates >= config.ensemble_updates or state.fruitless >= config.patience:
-            self.stage = 'policy'
+            self.stage = then
+        return state
 
     def _round_policy(self) -> None:
         for _ in range(min(ROUND['policy'], self._due - self._updates)):
             self._update_policy()
         if self._updates >= self._due:
-            self.stage = 'calibration'
+            self.stage = 'judges' if self._opens else 'calibration'
         elif self.config.alpha == CHOOSE and self._perturbs:
             self._turn_alpha()
 
@@ -157,6 +169,11 @@ class Fit:
     def _perturbs(self) -> bool:
         """Whether the policy learns from chunks with noise on them."""
         return self.config.spread != LATENT
+
+    @property
+    def _opens(self) -> bool:
+        """Whether the spread has latents of its own, and they are used."""
+        return not self._perturbs and self.alpha > 0.0
 
     @property
     def _falling(self) -> float:
@@ -202,7 +219,6 @@ class Fit:
         rng, generator = np.random.default_rng(config.seed), torch.Generator()
         generator.manual_seed(config.seed)
         size, found = data.chunk.shape[1] // data.length, ([], [], [])
-        opens = not self._perturbs and self.alpha > 0.0
         for fold in range(data.folds):
             rows = rng.permutation(data.tested(fold))[:-(-states // data.folds)]
             shape = len(rows), samples, data.length, size
@@ -211,9 +227,9 @@ class Fit:
             parts = [self.denoiser.sample(self.average[[fold + 1]], seen, noise,
                                           config.sampling_steps).view(shape),
                      torch.from_numpy(data.chunk[rows]).view(len(rows), data.length, size)]
-            if opens:
-                deviations = self._ensemble.unseen_deviations(self._members,
-                                                              torch.from_numpy(rows))
+            if self._opens:
+                deviations = self._judges.deviations(
+                    self._judging, torch.from_numpy(data.observation)[rows], fold)
                 latent = torch.randn((len(seen), size), generator=generator)
                 spread = roots(deviations, size).repeat_interleave(samples, 0)
                 parts.append(moved(spread, latent).view(shape))
@@ -240,11 +256,11 @@ class Fit:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all that changes, for a checkpoint."""
         tensors = {'generator': self._generator.get_state(), 'average': self.average}
-        for name, state in (('policy', self._policies), ('member', self._members.slot)):
-            tensors |= {f'{name}.{item.name}': getattr(state, item.name)
-                        for item in fields(Slot)}
-        tensors |= {f'member.{name}': getattr(self._members, name)
-                    for name in ('best', 'best_loss', 'updates', 'fruitless')}
+        for name, slot in (('policy', self._policies), ('member', self._members.slot),
+                           ('judge', self._judging.slot)):
+            tensors |= {f'{name}.{item.name}': getattr(slot, item.name) for item in fields(Slot)}
+        for name, state in (('member', self._members), ('judge', self._judging)):
+            tensors |= {f'{name}.{item}': getattr(state, item) for item in MEASURES}
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
     def manifest(self) -> dict:
@@ -263,10 +279,11 @@ class Fit:
         self._generator.set_state(tensors['generator'])
         self.average = tensors['average']
         slots = {name: Slot(*(tensors[f'{name}.{item.name}'] for item in fields(Slot)))
-                 for name in ('policy', 'member')}
+                 for name in ('policy', 'member', 'judge')}
         self._policies = slots['policy']
-        self._members = EnsembleState(slots['member'], *(
-            tensors[f'member.{name}'] for name in ('best', 'best_loss', 'updates', 'fruitless')))
+        self._members, self._judging = (
+            EnsembleState(slots[name], *(tensors[f'{name}.{item}'] for item in MEASURES))
+            for name in ('member', 'judge'))
         self.stage, self._updates = manifest['stage'], manifest['updates']
         self.alpha, self._search = manifest['alpha'], list(manifest['search'])
         self.calibration = manifest['calibration']
@@ -275,6 +292,7 @@ class Fit:
         config, members = self.config, self._members
         shares = {'ensemble': float(members.updates) / config.ensemble_updates,
                   'policy': self._updates / self._due,
+                  'judges': float(self._judging.updates) / config.ensemble_updates,
                   'calibration': 1.0 if self.done else 0.0}
         passed = STAGES.index(self.stage)
         percent = 100.0 * sum(

@@ -42,7 +42,8 @@ def spread(ensemble: Ensemble, state, places) -> np.ndarray:
 
 def test_a_bootstrap_draws_whole_trajectories_with_replacement():
     data = line(10, length=4)
-    counts = np.bincount(bootstrap(data, np.random.default_rng(0)), minlength=40).reshape(10, 4)
+    drawn = bootstrap(data, np.arange(10), np.random.default_rng(0))
+    counts = np.bincount(drawn, minlength=40).reshape(10, 4)
     assert (counts == counts[:, :1]).all()          # a trajectory is drawn whole or not
     assert counts.sum() == 10 * 4                   # as many as there are
     assert counts.max() > 1
@@ -51,7 +52,14 @@ def test_a_bootstrap_draws_whole_trajectories_with_replacement():
 @pytest.mark.parametrize('seed', range(8))
 def test_a_bootstrap_leaves_a_trajectory_to_judge_by(seed):
     data = line(2, length=4)
-    assert len(np.unique(bootstrap(data, np.random.default_rng(seed)))) == 4
+    assert len(np.unique(bootstrap(data, np.arange(2), np.random.default_rng(seed)))) == 4
+
+
+def test_a_bootstrap_draws_from_what_is_taught():
+    data = line(10, length=4)
+    drawn = bootstrap(data, np.array([1, 4, 7]), np.random.default_rng(0))
+    assert len(drawn) == 3 * 4 and set(data.trajectory[drawn]) <= {1, 4, 7}
+    assert len(bootstrap(data, np.array([3]), np.random.default_rng(0))) == 4
 
 
 def test_so_many_windows_of_each_trajectory_are_found():

@@ -118,19 +118,20 @@ def test_an_alpha_that_is_found_stays_within_its_bounds(monkeypatch, bounds):
     assert fit.alpha == pytest.approx(bounds[bounds[0] < 1.0], rel=0.02)    # the nearer one
 
 
-def test_a_member_is_not_asked_of_what_it_has_seen():
+def test_who_judges_a_fold_never_saw_it():
     fit = Fit(data(14), SMALL)
-    for _ in range(2):
-        fit.round()
-    ensemble, state, rows = fit._ensemble, fit._members, torch.arange(len(fit.data.trajectory))
-    found = ensemble.unseen_deviations(state, rows)
-    unseen = np.stack([~np.isin(rows, drawn[:count]) for drawn, count in zip(
-        ensemble.rows.numpy(), ensemble.counts)]).T              # (N, K)
-    few = unseen.sum(1) < 2
-    assert not few.all() and (~few).any()
-    silent = (found == 0).all(2).numpy()
-    assert np.array_equal(silent[~few], ~unseen[~few]) and not silent[few].any()
-    assert torch.allclose(found.sum(1), torch.zeros(()), atol=1e-4)
+    judges, members = fit._judges, SMALL.members
+    assert len(judges.rows) == fit.data.folds * members
+    for index, (rows, count) in enumerate(zip(judges.rows, judges.counts)):
+        seen = np.unique(fit.data.trajectory[rows[:count]])
+        assert index // members not in fit.data.fold[seen]
+    run(fit)
+    observation = torch.from_numpy(fit.data.observation)
+    found = [judges.deviations(fit._judging, observation, fold) for fold in (0, 1)]
+    assert found[0].shape == (len(observation), members, fit.data.chunk.shape[1])
+    assert not torch.equal(*found)
+    with pytest.raises(IndexError):
+        judges.deviations(fit._judging, observation, fit.data.folds)
 
 
 def test_every_stage_tells_how_far_it_is():
@@ -140,7 +141,8 @@ def test_every_stage_tells_how_far_it_is():
         found.append(fit.round())
     percents = [figures['percent'] for figures in found]
     assert percents == sorted(percents) and percents[-1] == pytest.approx(100.0)
-    assert [figures['stage'] for figures in found] == ['policy', 'policy', 'calibration', 'done']
+    assert [figures['stage'] for figures in found] == ['policy', 'policy', 'judges', 'calibration',
+                                                       'done']
     assert all(np.isfinite(figures['loss']) for figures in found)
 
 
@@ -151,7 +153,7 @@ def test_the_same_again_is_the_same_to_the_bit():
     assert other != artifact(run(Fit(data(), config)))
 
 
-@pytest.mark.parametrize('rounds', [0, 1, 2, 3, 4])
+@pytest.mark.parametrize('rounds', range(7))
 @pytest.mark.parametrize('spread', ['latent', 'diagonal'])
 def test_a_fit_taken_up_after_any_round_ends_with_the_same_bits(rounds, spread):
     config = replace(SMALL, updates=750, ensemble_updates=500, spread=spread)
