@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -115,6 +116,16 @@ def test_an_untrained_actor_is_latched_from_the_start(learn):
     recorder = learn()
     recorder.bench.until(lambda: recorder.actors)
     assert versions(recorder) == [0]
+
+
+def test_what_it_says_of_itself_leaves_nothing_behind(learn):
+    node = learn().bench.node
+    for _ in range(20):
+        node._describe()
+    before = sys.getallocatedblocks()       # with those that CPython keeps for later
+    for _ in range(300):
+        node._describe()
+    assert sys.getallocatedblocks() - before < 100      # 300 with a tuple kept of each
 
 
 def test_it_asks_once_for_what_was_recorded_before_it_was_there(learn):
