@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -175,3 +176,30 @@ def test_any_other_error_does():
     spinning = Interrupted('out of memory')
     with pytest.raises(RuntimeError, match='out of memory'):
         _spin(spinning, spinning, spinning)
+
+
+LOOK = """
+import importlib, sys
+import rclpy
+from robot_rl.errors import UserError
+
+def look():     # in place of the node
+    node = rclpy.create_node('any')
+    print('/dev/shm/fastdds' in open('/proc/self/maps').read())
+    raise UserError('seen')
+
+module = importlib.import_module(f'robot_rl.nodes.{sys.argv[1]}')
+setattr(module, sys.argv[2], look)
+module.main()
+"""
+
+
+@pytest.mark.parametrize('module, node, shares', [
+    ('policy_server', 'PolicyServer', 'False'), ('safety_stop', 'SafetyStop', 'False'),
+    ('data_recorder', 'DataRecorder', 'True')])
+def test_who_commands_the_robot_keeps_out_of_shared_memory(module, node, shares):
+    environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
+    environment.pop('FASTDDS_BUILTIN_TRANSPORTS', None)
+    said = subprocess.run([sys.executable, '-c', LOOK, module, node], env=environment, text=True,
+                          capture_output=True, timeout=60)
+    assert said.stdout.split() == [shares], said.stderr
