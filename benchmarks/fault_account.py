@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from robot_rl.contract import Contract
-from robot_rl.data.bag import bag_steps, bag_transitions, find_bags, read_info
+from robot_rl.data.bag import bag_steps, find_bags, read_info
 from robot_rl.data.steps import Source, Status, Step
+from robot_rl.data.transitions import derive_transitions
 
 if TYPE_CHECKING:       # ROS: the arithmetic needs none
     from fault_kinds import Kind
@@ -103,8 +104,9 @@ class WholeBags:
         found = find_bags(self._folder)
         for bag in found:
             if bag.name not in self._read and read_info(bag).complete:
-                self._read[bag.name] = WholeBag(bag_steps(bag, self._contract),
-                                                len(bag_transitions(bag, self._contract)))
+                steps = bag_steps(bag, self._contract)
+                count = len(derive_transitions(steps, self._contract))
+                self._read[bag.name] = WholeBag(steps, count)
         return [self._read[bag.name] for bag in found if bag.name in self._read]
 
 

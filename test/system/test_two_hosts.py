@@ -1,19 +1,14 @@
-"""two_hosts.py in a process of its own: the middleware looks for network devices only once."""
+"""The tests of two_hosts.py."""
 
 from __future__ import annotations
 
-from pathlib import Path
-import subprocess
-import sys
-
+from alone import run_alone
 import pytest
 
 
 @pytest.mark.timeout(420)
 def test_robot_and_learner_on_two_hosts():
-    result = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider',
-         Path(__file__).with_name('two_hosts.py')], capture_output=True, text=True, timeout=400.0)
+    result = run_alone('two_hosts.py', 400.0)
     if result.returncode == 0 and ' passed' not in result.stdout:
         pytest.skip(result.stdout[-500:])
     assert result.returncode == 0, result.stdout

@@ -1,0 +1,14 @@
+"""A file of tests in a process of its own: the middleware looks for network devices only once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import subprocess
+import sys
+
+
+def run_alone(name: str, seconds: float) -> subprocess.CompletedProcess:
+    """Run the tests of a file of this folder; its output says why some were skipped."""
+    return subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider',
+         Path(__file__).with_name(name)], capture_output=True, text=True, timeout=seconds)
