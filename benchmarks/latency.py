@@ -181,18 +181,20 @@ def running(folder: Path, load: str) -> Iterator[Driver]:
         exits: list = []
         stack.enter_context(Supervisor(argv, folder / 'logs', on_exit=exits.append))
 
-        def must(condition) -> None:
+        def must(condition, what: str) -> None:
             if not operator.until(lambda: exits or condition(), START) or exits:
-                raise UserError(f'the nodes did not start; see {folder / "logs"}')
+                raise UserError(f'{load}: expected {what} within {START:g} s, found '
+                                f'{exits or operator.status}; see {folder / "logs"}')
 
-        must(lambda: len(operator.status) == len(specs) and driver.ready())
+        must(lambda: len(operator.status) == len(specs) and driver.ready(),
+             'every node and the echo')
         driver.tell('actor', policy(contract))
-        must(lambda: operator.number('policy_server', 'newest_policy') == 1)
+        must(lambda: operator.number('policy_server', 'newest_policy') == 1, 'the policy taken up')
         if load == 'loaded':
             driver.tell('transitions', episode(contract))
-            must(lambda: operator.number('sac_learner', 'updates') > 0)
+            must(lambda: operator.number('sac_learner', 'updates') > 0, 'updates')
         operator.switch('policy_server/run', True)
-        must(lambda: driver.ask('nodes') < np.inf)
+        must(lambda: driver.ask('nodes') < np.inf, 'an action')
         yield driver
 
 

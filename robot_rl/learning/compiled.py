@@ -1,8 +1,9 @@
-"""An update rule whose steps are compiled graphs: the same equations, more of them a second.
+"""An update rule whose step is a compiled graph: the same equations, more of them a second.
 
-torch.compile (PyTorch 2, Ansel et al. 2024) turns a step, its gradient included, into a few C++
-loops and the matrix products between them. The first step takes a minute of one processor, and
-seconds where the compiler's cache knows it. Numbers differ from the eager ones by rounding.
+torch.compile (PyTorch 2, Ansel et al. 2024) turns a step, its gradients included, into a few C++
+loops and the matrix products between them: one graph with the actor's update and one without. The
+first of each takes half a minute of one processor, and seconds where the compiler's cache knows
+it. Numbers differ from the eager ones by rounding.
 """
 
 from __future__ import annotations
@@ -15,19 +16,17 @@ from pathlib import Path
 from robot_rl.learning.sac import Sac
 import torch
 
-STEPS = ('step_critic', 'step_actor')
 CACHE = 'TORCHINDUCTOR_CACHE_DIR'       # torch's default is a folder in /tmp that anyone may make
 
 
 def compiled(rule: Sac, on_failure: Callable[[str], None]) -> Sac:
-    """Return the rule with its STEPS compiled when they are first taken.
+    """Return the rule with its step compiled when it is first taken.
 
-    A step that cannot be, as without a C++ compiler, tells `on_failure` why, once, and goes on as
-    it was.
+    One that cannot be, as without a C++ compiler, tells `on_failure` why, once, and goes on as it
+    was.
     """
     fast = copy(rule)
-    for name in STEPS:
-        setattr(fast, name, _Step(getattr(rule, name), on_failure))
+    fast.step = _Step(rule.step, on_failure)
     return fast
 
 

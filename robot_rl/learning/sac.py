@@ -118,16 +118,18 @@ class Sac:
     def update(self, state: SacState, batch: Batch, generator: torch.Generator,
                with_actor: bool) -> tuple[SacState, dict[str, Tensor]]:
         """One critic update, and one of actor and temperature where asked for."""
-        state, metrics = self.update_critic(state, batch, generator)
-        if with_actor:
-            state, more = self.update_actor(state, batch, generator)
-            metrics |= more
-        return state, metrics
+        noise, target = self.draw(batch, generator), self.targets(state, generator)
+        actor_noise = self.draw_actor(batch, generator) if with_actor else None
+        return self.step(state, batch, noise, target, actor_noise)
 
-    def update_critic(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
-        """Regress all critics on r + gamma (1 - terminated) (min Q' - temperature log pi)."""
-        noise = torch.randn(batch.action.shape, generator=generator)
-        return self.step_critic(state, batch, noise, self.targets(state, generator))
+    def draw(self, batch, generator: torch.Generator) -> Tensor:
+        """Return the noise (B, m) of the actions that follow."""
+        return torch.randn(batch.action.shape, generator=generator)
+
+    def draw_actor(self, batch, generator: torch.Generator) -> Tensor:
+        """Return the noise (B, m) of the actions that the actor is judged by."""
+        size = len(batch.observation), self.action_size
+        return torch.randn(size, generator=generator)
 
     def targets(self, state, generator) -> Tensor:
         """Return the critics, (critic_subset, P), whose minimum is the target of an update."""
@@ -137,9 +139,18 @@ class Sac:
         chosen = torch.randperm(config.critics, generator=generator)
         return state.target[chosen[:config.critic_subset]]
 
+    def step(self, state, batch, noise, target: Tensor, actor_noise: Tensor | None
+             ) -> tuple[SacState, dict[str, Tensor]]:
+        """As update, with what chance decides given; without actor_noise it is the critics'."""
+        state, metrics = self.step_critic(state, batch, noise, target)
+        if actor_noise is not None:
+            state, more = self.step_actor(state, batch, actor_noise)
+            metrics |= more
+        return state, metrics
+
     def step_critic(self, state, batch, noise: Tensor, target: Tensor
                     ) -> tuple[SacState, dict[str, Tensor]]:
-        """As update_critic, with what chance decides given: noise (B, m), and the targets."""
+        """Regress all critics on r + gamma (1 - terminated) (min Q' - temperature log pi)."""
         with torch.no_grad():
             action, log_prob = self.sample(state.actor.value, batch.next_observation, noise)
             goal = self.goal(state, batch, action, log_prob, target)
@@ -167,13 +178,8 @@ class Sac:
         """Return what the actor raises, (E, B)."""
         return self.values(state.critic.value, observation, action)
 
-    def update_actor(self, state, batch, generator) -> tuple[SacState, dict[str, Tensor]]:
-        """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
-        noise = torch.randn((len(batch.observation), self.action_size), generator=generator)
-        return self.step_actor(state, batch, noise)
-
     def step_actor(self, state, batch, noise: Tensor) -> tuple[SacState, dict[str, Tensor]]:
-        """As update_actor, with its noise (B, m) given."""
+        """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
         parameters = state.actor.value.detach().requires_grad_()
         action, log_prob = self.sample(parameters, batch.observation, noise)
         value = self.actor_values(state, batch.observation, action).mean(0)

@@ -161,15 +161,14 @@ class Steering(Sac):
         noise_critic = biased(self.noise_critic, state.noise_critic.value, value)
         return replace(super().lower(state, value), noise_critic=Slot.of(noise_critic))
 
-    def update_critic(self, state, batch, generator) -> tuple[SteerState, dict[str, Tensor]]:
-        """One step of Q_A on its temporal difference, one of Q_W towards Q_A."""
+    def draw(self, batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the noise of the actor and of the base, (B, w) each."""
         size = len(batch.observation), self.action_size
-        noise = torch.randn(size, generator=generator), torch.randn(size, generator=generator)
-        return self.step_critic(state, batch, noise, self.targets(state, generator))
+        return torch.randn(size, generator=generator), torch.randn(size, generator=generator)
 
     def step_critic(self, state, batch, noise: tuple[Tensor, Tensor], target: Tensor
                     ) -> tuple[SteerState, dict[str, Tensor]]:
-        """As update_critic, with the actor's noise and the base's (B, w), and the targets."""
+        """One step of Q_A on its temporal difference, one of Q_W towards Q_A."""
         bound = self.config.noise_bound
         with torch.no_grad():
             steered, log_prob = self.sample(state.actor.value, batch.next_observation, noise[0])

@@ -78,7 +78,7 @@ def critics_after(rule, state, batch, discount: float) -> torch.Tensor:
 
 
 def updated(rule, state, batch) -> SteerState:
-    return rule.update_critic(state, batch, generator())[0]
+    return rule.update(state, batch, generator(), with_actor=False)[0]
 
 
 @pytest.mark.parametrize('spread', ['diagonal', 'latent'])
@@ -158,7 +158,7 @@ def test_the_actor_raises_the_value_of_noise_and_leaves_the_critics():
                          for flat in state.noise_critic.value]).mean(0)
     (0.2 / (K * M) * log_prob - value).mean().backward()
     optimizer.step()
-    found, metrics = rule.update_actor(state, batch, generator())
+    found, metrics = rule.step_actor(state, batch, rule.draw_actor(batch, generator()))
     expected = torch.cat([(part.data.T if part.dim() == 2 else part.data).flatten()
                           for part in actor.parameters()])
     assert torch.allclose(found.actor.value[0], expected, atol=1e-5)
