@@ -15,6 +15,7 @@ from robot_rl.errors import UserError
 
 MAX_POLICY_BYTES = 64 << 20
 MAX_LAYERS = 16
+STILL = 1e-3        # deviation of a number that hardly moves, in its unit
 
 # Weight (..., in, out) and bias (..., out) of each layer, ReLU between.
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -26,6 +27,17 @@ class Normalizer:
 
     mean: np.ndarray            # (n,) float32
     std: np.ndarray             # (n,) float32, > 0
+
+    @classmethod
+    def of(cls, seen: np.ndarray) -> Normalizer:
+        """Return what gives vectors (k, n) mean 0 and deviation 1.
+
+        A number that hardly moves among them keeps its unit: it may move yet, and scaled by so
+        little it would be all that a network sees.
+        """
+        std = seen.std(axis=0)
+        return cls(seen.mean(axis=0).astype(np.float32),
+                   np.where(std < STILL, 1.0, std).astype(np.float32))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return normalised values (..., n), float32."""

@@ -11,7 +11,6 @@ from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.policy import Normalizer
 
-MIN_STD = 1e-3          # of an observation that does not move
 MIN_ACTION_STD = 0.01   # of an action that is not used, as a share of half its range
 
 
@@ -47,7 +46,7 @@ class Demonstrations:
         seen = np.concatenate([part.observation for part in parts])
         done = np.concatenate([part.action for part in parts])
         half = 0.5 * (contract.action.high - contract.action.low)
-        normalizer = Normalizer(seen.mean(0), np.maximum(seen.std(0), MIN_STD))
+        normalizer = Normalizer.of(seen)
         mean = np.tile(done.mean(0), chunk).astype(np.float32)
         std = np.tile(np.maximum(done.std(0), MIN_ACTION_STD * half), chunk).astype(np.float32)
         chunks = np.concatenate([windows(part.action, chunk) for part in parts])

@@ -12,7 +12,6 @@ from robot_rl.errors import UserError
 from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.coverage import feature_names
 from robot_rl.learning.explorers import ExplorerBatch, Explorers, ExplorerState
-from robot_rl.learning.learner import MIN_STD
 from robot_rl.learning.policy import Normalizer
 from robot_rl.learning.pool import Round
 from robot_rl.learning.sac import Batch
@@ -80,8 +79,7 @@ class ExplorerLearner:
         self.count += len(table)
         latents = range(self.rule.latents)
         if not self.rounds:
-            std = np.maximum(found.observation.std(axis=0), MIN_STD)
-            self.normalizer = Normalizer(found.observation.mean(axis=0), std)
+            self.normalizer = Normalizer.of(found.observation)
             whole = np.concatenate([found.returns(latent) for latent in latents])
             self.random_return = float(whole.mean()) if len(whole) else -np.inf
         else:

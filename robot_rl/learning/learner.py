@@ -32,7 +32,6 @@ from robot_rl.learning.steering import Base
 import torch
 
 ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
-MIN_STD = 1e-3      # of an observation that does not move while the statistics are taken
 
 
 class Learner:
@@ -308,17 +307,12 @@ class Learner:
     def _begin(self) -> None:
         """Fix what depends on the first data: the normaliser, or how critics of a start begin."""
         if not self.started_from:
-            self._fix_normalizer()
+            self.normalizer = Normalizer.of(self._observations())
         elif self.started_from == DEMONSTRATOR:
             n, d = len(self.contract.layout), self.method.row_size
             rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
             least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
             self.state = self.method.rule.lower(self.state, least)
-
-    def _fix_normalizer(self) -> None:
-        seen = self._observations()
-        mean, std = seen.mean(axis=0), np.maximum(seen.std(axis=0), MIN_STD)
-        self.normalizer = Normalizer(mean.astype(np.float32), std.astype(np.float32))
 
 
 def _differences(expected: dict, found) -> str:
