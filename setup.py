@@ -50,8 +50,8 @@ setup(
         'lerobot': ['pyarrow>=16'],
         # `make docs`; 2.0 reads another configuration and has no hooks.
         'docs': ['mkdocs>=1.6,<2'],
-        # Peers of `make bench`; SBX brings JAX.
-        'bench': ['sbx-rl>=0.20', 'stable-baselines3>=2.4'],
+        # Peers of `make bench`, SBX brings JAX; worlds of sample_efficiency.
+        'bench': ['gymnasium[mujoco]>=1.0', 'sbx-rl>=0.20', 'stable-baselines3>=2.4'],
         # Experiments on a cluster: robot_rl/engine.py.
         'ray': ['ray>=2.40'],
         'test': [

@@ -1,9 +1,9 @@
 """Run the benchmarks in their fast settings, one after the other, and print one table.
 
 They end in some 10 minutes on two cores: small samples on a machine that should do nothing else
-meanwhile. What the documents quote comes from each benchmark's own full run. Not among them are
-what takes hours, the experiments in learning (lock, sim2real_gap, posterior) and the faults, and
-the soak, which in less than half an hour tells nothing of growth.
+meanwhile. Not among them are what takes hours, the experiments in learning (lock, sim2real_gap,
+posterior, sample_efficiency) and the faults, and the soak, which in less than half an hour tells
+nothing of growth.
 """
 
 from __future__ import annotations

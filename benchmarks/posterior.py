@@ -19,13 +19,13 @@ demonstrations:
     noise_long          noise with twice the width and some four times the updates
     bc_long             cloning so
 
-Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise
-(arXiv 2506.15799), `full` starts SAC in action space as the policy acts. Pretrained success is of
-sampled plans, in fresh episodes on the robot. Coverage is of actions in demonstrations that no fit
-has seen. Robot steps to 0.9: until the first of two measurements in a row, 50 episodes each of the
-greedy policy, which reach it; measurements are not counted. A seed decides which demonstrations a
-fit gets, the same for all methods. Each cell is one JSON file in the run folder, so what was
-killed goes on where it was.
+Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise (arXiv
+2506.15799), `full` starts SAC in action space as the policy acts; their updates are compiled.
+Pretrained success is of sampled plans, in fresh episodes on the robot. Coverage is of actions in
+demonstrations that no fit has seen. Robot steps to 0.9: until the first of two measurements in a
+row, 50 episodes each of the greedy policy, which reach it; measurements are not counted. A seed
+decides which demonstrations a fit gets, the same for all methods. Each cell is one JSON file in
+the run folder, so what was killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def show(result: dict) -> str:
         '{:.2f} to {:.2f}'.format(*row['interval']), row['measured'], f'{row["alpha"]:.2f}',
         *(f'{held:.2f}' for held in row['covered']), f'{row["wall_seconds"] / 60:.1f}')
         for row in result['fits']]
-    table = '{:10}{:>6}  {:18}{:8}{:>7}{:>8}{:>7}{:>13}{:>17}{:>9}'
+    table = '{:10}{:>6}  {:18}{:8}{:>7}{:>8}{:>7}{:>13}{:>20}{:>9}'
     lines += ['', f'Fine-tuned: robot steps to {GOAL}, median over seeds', '',
               table.format('task', 'demos', 'method', 'tuner', 'before', 'solved', 'after',
                            'robot steps', '90 %', 'minutes')]

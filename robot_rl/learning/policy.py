@@ -43,7 +43,8 @@ def draw(outputs: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
 
     A sample, or the mode where rng is None.
     """
-    mean, spread = np.split(outputs, 2, axis=-1)
+    size = outputs.shape[-1] // 2
+    mean, spread = outputs[..., :size], outputs[..., size:]
     if rng is None:
         return mean
     low, high = LOG_STD_RANGE

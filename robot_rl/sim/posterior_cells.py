@@ -77,7 +77,7 @@ METHODS = {
     'bc_long': replace(PLAIN, alpha=0.0, **LONG),
 }
 SAC = SacConfig(width=128, target_rate=0.02)   # fast: there are few updates in so few episodes
-START = {'start_transitions': 500, 'critic_warmup': 1000}
+START = {'start_transitions': 500, 'critic_warmup': 1000, 'compiled': True}
 TUNERS = {
     'steer': FineTuning('learn', config=LearnerConfig(method='steer', **START)),
     'full': FineTuning('learn', config=LearnerConfig(start_from=DEMONSTRATOR, **START)),

@@ -1,0 +1,212 @@
+"""Return against steps of the environment: our learner, with and without a simulator's explorers.
+
+On gymnasium's MuJoCo tasks, version 5, for 100,000 steps:
+
+    default             what a robot's small computer runs: 2 critics of 256, one update per step
+    wide                10 critics, 20 updates per step
+    stable-baselines3   its SAC as it comes, in the same process
+
+On cartpole-swingup-sparse, which pays for nothing but a pole that stands:
+
+    alone               finds out by itself
+    explorers           the first 20 episodes are policies that were explored in the simulator, of
+                        which this world differs by the gap `mild`
+
+Returns are means of 10 greedy episodes; `at the end` is the last measurement, the mean over the
+seeds with its standard error. Published curves at 100,000 steps, from the repositories of SimbaV2
+and XQC: SAC 1103, 690, 6156, 747; REDQ 2750, 3459, 7823, 3288 (Hopper, Walker2d, HalfCheetah,
+Ant). A cell is one JSON file in the run folder, so what was killed goes on
+where it was. A cell of `default` takes some 20 minutes of one processor, of `wide` 10 hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import io
+import json
+import os
+from pathlib import Path
+import statistics
+import sys
+
+from robot_rl.benchmarking import at_least, machine, verdicts, versions
+from robot_rl.cell_folder import CellFolder
+from robot_rl.engine import ENGINES
+from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.files import write_atomic
+from robot_rl.progress import bar, ProgressLine
+from sample_efficiency_cells import CARTPOLE, Cell, LOCOMOTION, PEER, run_cell, settings, SIDES
+
+STEPS, EVERY = 100_000, 20_000
+SEEDS, SPARSE_SEEDS = range(3), range(5)
+WIDE_GOALS = dict(zip(LOCOMOTION, (2800.0, 3300.0, 8500.0, 3000.0)))
+SOLVED = 700.0                  # of cartpole's 1000
+ON = {'alone': (CARTPOLE,), 'explorers': (CARTPOLE,)}      # the other sides: LOCOMOTION
+
+
+def plan(options: argparse.Namespace) -> list[Cell]:
+    """Return the cells that options ask for; whatever ends the run, the seeds are whole."""
+    cells = []
+    for seed in options.seeds or SPARSE_SEEDS:
+        for side in options.sides or SIDES:
+            for task in ON.get(side, LOCOMOTION):
+                if options.tasks and task not in options.tasks:
+                    continue
+                if options.seeds or task == CARTPOLE or seed in SEEDS:
+                    cells.append(Cell(task, side, seed, options.steps,
+                                      min(EVERY, options.steps)))
+    return cells
+
+
+def rows(run: CellFolder) -> list[dict]:
+    """Return a row per task and side."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    for cell in run.cells:
+        if cell in run.found:
+            found.setdefault((cell.task, cell.side), []).append(run.found[cell])
+    result = []
+    for (task, side), cells in found.items():
+        ends = [cell['curve'][-1][1] for cell in cells]
+        error = statistics.stdev(ends) / len(ends) ** 0.5 if len(ends) > 1 else None
+        result.append({
+            'task': task, 'side': side, 'seeds': len(ends), 'returns': ends,
+            'steps': min(cell['curve'][-1][0] for cell in cells),
+            'mean': statistics.mean(ends), 'standard_error': error,
+            'minutes': statistics.mean(cell['cpu_seconds'] for cell in cells) / 60.0})
+    return result
+
+
+def claims(found: Sequence[dict]) -> list[dict]:
+    """Return what is claimed of the rows that are there."""
+    by = {(row['task'], row['side']): row for row in found}
+    result = []
+    for task, goal in WIDE_GOALS.items():
+        if (task, 'wide') in by:
+            result.append(at_least(f'{task}, wide: return at the end', by[task, 'wide']['mean'],
+                                   goal))
+        if (task, 'default') in by and (task, PEER) in by:
+            result.append(at_least(f'{task}, default: return at the end, beside {PEER}',
+                                   by[task, 'default']['mean'], round(by[task, PEER]['mean'])))
+    if (CARTPOLE, 'explorers') in by:
+        row = by[CARTPOLE, 'explorers']
+        result.append(at_least(f'{CARTPOLE}, explorers: seeds that reach {SOLVED:g}',
+                               sum(end >= SOLVED for end in row['returns']), row['seeds']))
+    return result
+
+
+def show(result: dict) -> str:
+    """Return the table and the claims as text."""
+    lines = [f'{"task":25}{"side":20}{"seeds":>5}{"steps":>9}{"at the end":>12}{"+-":>8}'
+             f'{"CPU minutes":>13}   each']
+    for row in result['rows']:
+        error = '' if row['standard_error'] is None else f'{row["standard_error"]:.0f}'
+        each = ' '.join(f'{end:.0f}' for end in row['returns'])
+        lines.append(f'{row["task"]:25}{row["side"]:20}{row["seeds"]:5}{row["steps"]:9}'
+                     f'{row["mean"]:12.0f}{error:>8}{row["minutes"]:13.0f}   {each}')
+    lines += ['', *(f'FAILED: {cell}: {reason}' for cell, reason in result['failed'].items())]
+    return '\n'.join([*lines, *verdicts(result['claims'])])
+
+
+def plot(result: dict) -> bytes:
+    """Return a PNG, a panel per task: return against steps, a thin line per seed."""
+    from matplotlib.figure import Figure    # slow to import, and needed for the picture only
+    tasks = list(dict.fromkeys(curve['task'] for curve in result['curves']))
+    figure = Figure(figsize=(4.2 * max(len(tasks), 1), 3.6), dpi=130, layout='constrained')
+    for task, axes in zip(tasks, figure.subplots(1, max(len(tasks), 1), squeeze=False)[0]):
+        mine = [curve for curve in result['curves'] if curve['task'] == task]
+        for side in dict.fromkeys(curve['side'] for curve in mine):
+            color = f'C{list(SIDES).index(side)}'
+            points = [curve['curve'] for curve in mine if curve['side'] == side]
+            for curve in points:
+                axes.plot(*zip(*curve), color=color, alpha=0.35, linewidth=0.8)
+            ticks = list(zip(*points))      # the n-th measurement of every seed
+            axes.plot([statistics.mean(step for step, _ in tick) for tick in ticks],
+                      [statistics.mean(value for _, value in tick) for tick in ticks],
+                      'o-', markersize=3, color=color, label=side)
+        axes.set(title=task, xlabel='steps of the environment', ylim=(0, None))
+        axes.legend(frameon=False, fontsize='small')
+    figure.axes[0].set(ylabel='return, mean of greedy episodes')
+    image = io.BytesIO()
+    figure.savefig(image, format='png')
+    return image.getvalue()
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options; SystemExit where they cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--tasks', nargs='+', choices=(*LOCOMOTION, CARTPOLE), metavar='NAME',
+                        help='only these: ' + ', '.join((*LOCOMOTION, CARTPOLE)))
+    parser.add_argument('--sides', nargs='+', choices=SIDES, metavar='NAME',
+                        help='only these: ' + ', '.join(SIDES))
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='N',
+                        help=f'only these (default: {len(SEEDS)}, {CARTPOLE} '
+                        f'{len(SPARSE_SEEDS)})')
+    parser.add_argument('--steps', type=int, default=STEPS, metavar='N',
+                        help=f'of the environment (default {STEPS})')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
+                        help='cells at a time (default: the processors of this machine)')
+    parser.add_argument('--engine', choices=ENGINES, default='processes')
+    parser.add_argument('--run-dir', type=Path, default=Path('runs/sample_efficiency'),
+                        help='results of the cells; what is there is not run again (default '
+                        '%(default)s)')
+    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
+                        '(default sample_efficiency.json in the run folder)')
+    options = parser.parse_args(arguments)
+    if min(options.seeds or [0]) < 0 or options.workers < 1 or options.steps < 1000:
+        parser.error('--seeds: expected at least 0, --workers: at least 1, --steps: at least '
+                     '1000')
+    options.out = options.out or options.run_dir / 'sample_efficiency.json'
+    return options
+
+
+def told(run: CellFolder, cell: Cell, workers: int) -> str:
+    """Return a line on a cell that has ended, and on what is left."""
+    if cell in run.failed:
+        return f'FAILED {cell}: {run.failed[cell]}'
+    seconds: dict[str, list[float]] = {}
+    for other, found in run.found.items():
+        seconds.setdefault(other.side, []).append(found['wall_seconds'])
+    row = run.found[cell]
+    left = sum(statistics.mean(seconds.get(other.side, [row['wall_seconds']]))
+               for other in run.left) / workers
+    total = len(run.cells)
+    done = total - len(run.left)
+    return (f'{bar(done / total)} {done}/{total}  ETA {left / 60:.0f} min  {cell}: return '
+            f'{row["curve"][-1][1]:.0f}, {row["wall_seconds"] / 60:.1f} min')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; return 0 if every claim holds."""
+    options, line = parse(arguments), ProgressLine()
+    try:
+        cells = plan(options)
+        run = CellFolder(options.run_dir, cells, settings(cells))
+        for cell in run.work(run_cell, lambda cell: None, options.workers, options.engine):
+            line.show(told(run, cell, options.workers), final=True)
+    except KeyboardInterrupt:
+        print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
+        return 130
+    except (UserError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    found = rows(run)
+    result = {'benchmark': 'sample_efficiency', 'machine': machine(), 'rows': found,
+              'versions': versions('torch', 'gymnasium', 'mujoco', 'stable-baselines3'),
+              'claims': claims(found),
+              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'curves': [{'task': cell.task, 'side': cell.side, 'seed': cell.seed,
+                          **run.found[cell]} for cell in run.cells if cell in run.found]}
+    print(show(result))
+    try:
+        write_atomic(options.out.with_suffix('.json'), json.dumps(result) + '\n')
+        write_atomic(options.out.with_suffix('.png'), plot(result))
+    except (OSError, ValueError) as error:
+        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return 0 if not run.failed and all(claim['holds'] for claim in result['claims']) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
