@@ -35,22 +35,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 import io
-import json
 from math import inf
 import os
 from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.cell_folder import CellFolder
+from robot_rl.benchmarking import keep
+from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.engine import ENGINES
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
-from robot_rl.files import write_atomic
 from robot_rl.fit_run import data_digest
 from robot_rl.learning.calibration import LEVELS
-from robot_rl.progress import bar, ProgressLine
+from robot_rl.progress import ProgressLine
 from robot_rl.sim.posterior_cells import (
-    ALL, chosen, CLONE, contract_of, demonstrations, FEW, FitCell, METHODS, POSTERIOR, run_cell,
+    ALL, chosen, CLONE, contract_of, demonstrations, FEW, FitCell, METHODS, POSTERIOR,
     SAC, TASKS, TuneCell, TUNERS)
 from robot_rl.sim.posterior_rows import check, named, share, summarise
 from robot_rl.sim.trial import Budget, GOAL
@@ -243,21 +242,14 @@ def told(run: CellFolder, cell: FitCell | TuneCell, workers: int) -> str:
     """Return a line on a cell that has ended, and on what is left."""
     if cell in run.failed:
         return f'FAILED {cell}: {run.failed[cell]}'
-    row, means = run.found[cell], {}
-    for kind in ('fit', 'tune'):
-        seconds = [found['wall_seconds'] for other, found in run.found.items()
-                   if other.kind == kind]
-        means[kind] = statistics.mean(seconds or [row['wall_seconds']])
-    left = sum(means[other.kind] for other in run.left) / workers
+    row = run.found[cell]
     if isinstance(cell, FitCell):
         text = f'success {row["successes"] / row["measured"]:.2f}'
     else:
         text = (f'success {share(row["curve"][0]):.2f} to {share(row["final"]):.2f} in '
                 f'{row["final"]["steps"]} robot steps')
-    total = len(run.cells)
-    done = total - len(run.left)
-    return (f'{bar(done / total)} {done}/{total}  ETA {left / 60:.0f} min  {cell}: {text}, '
-            f'{row["wall_seconds"]:.0f} s')
+    return run.told(cell, f'{text}, {row["wall_seconds"]:.0f} s', workers,
+                    lambda other: other.kind)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -287,14 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
               'trials': [{**named(cell), **run.found[cell]} for cell in run.cells
                          if cell in run.found]}
     print(show(result))
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(options.out.with_suffix('.json'), json.dumps(result) + '\n')
-        write_atomic(options.out.with_suffix('.png'), plot(result))
-    except (OSError, ValueError) as error:
-        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
-        return EXIT_BAD_INPUT
-    return 0 if not run.failed and all(claim['holds'] for claim in result['claims']) else 1
+    return keep(result, options.out, plot)
 
 
 if __name__ == '__main__':

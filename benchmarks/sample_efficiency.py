@@ -15,8 +15,8 @@ On cartpole-swingup-sparse, which pays for nothing but a pole that stands:
 Returns are means of 10 greedy episodes; `at the end` is the last measurement, the mean over the
 seeds with its standard error. Published curves at 100,000 steps, from the repositories of SimbaV2
 and XQC: SAC 1103, 690, 6156, 747; REDQ 2750, 3459, 7823, 3288 (Hopper, Walker2d, HalfCheetah,
-Ant). A cell is one JSON file in the run folder, so what was killed goes on
-where it was. A cell of `default` takes some 20 minutes of one processor, of `wide` 10 hours.
+Ant). A cell is one JSON file in the run folder, so what was killed goes on where it was. A cell of
+`default` takes some 20 minutes of one processor, of `wide` 10 hours.
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import io
-import json
 import os
 from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import at_least, machine, verdicts, versions
-from robot_rl.cell_folder import CellFolder
+from robot_rl.benchmarking import at_least, keep, machine, verdicts, versions
+from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.engine import ENGINES
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
-from robot_rl.files import write_atomic
-from robot_rl.progress import bar, ProgressLine
-from sample_efficiency_cells import CARTPOLE, Cell, LOCOMOTION, PEER, run_cell, settings, SIDES
+from robot_rl.progress import ProgressLine
+from sample_efficiency_cells import CARTPOLE, Cell, LOCOMOTION, PEER, settings, SIDES
 
 STEPS, EVERY = 100_000, 20_000
 SEEDS, SPARSE_SEEDS = range(3), range(5)
@@ -48,15 +46,13 @@ ON = {'alone': (CARTPOLE,), 'explorers': (CARTPOLE,)}      # the other sides: LO
 def plan(options: argparse.Namespace) -> list[Cell]:
     """Return the cells that options ask for; whatever ends the run, the seeds are whole."""
     cells = []
-    for seed in options.seeds or SPARSE_SEEDS:
-        for side in options.sides or SIDES:
-            for task in ON.get(side, LOCOMOTION):
-                if options.tasks and task not in options.tasks:
-                    continue
-                if options.seeds or task == CARTPOLE or seed in SEEDS:
-                    cells.append(Cell(task, side, seed, options.steps,
-                                      min(EVERY, options.steps)))
-    return cells
+    for side in options.sides or SIDES:
+        for task in ON.get(side, LOCOMOTION):
+            if not options.tasks or task in options.tasks:
+                seeds = options.seeds or (SPARSE_SEEDS if task == CARTPOLE else SEEDS)
+                cells += [Cell(task, side, seed, options.steps, min(EVERY, options.steps))
+                          for seed in seeds]
+    return sorted(cells, key=lambda cell: cell.seed)
 
 
 def rows(run: CellFolder) -> list[dict]:
@@ -165,16 +161,9 @@ def told(run: CellFolder, cell: Cell, workers: int) -> str:
     """Return a line on a cell that has ended, and on what is left."""
     if cell in run.failed:
         return f'FAILED {cell}: {run.failed[cell]}'
-    seconds: dict[str, list[float]] = {}
-    for other, found in run.found.items():
-        seconds.setdefault(other.side, []).append(found['wall_seconds'])
     row = run.found[cell]
-    left = sum(statistics.mean(seconds.get(other.side, [row['wall_seconds']]))
-               for other in run.left) / workers
-    total = len(run.cells)
-    done = total - len(run.left)
-    return (f'{bar(done / total)} {done}/{total}  ETA {left / 60:.0f} min  {cell}: return '
-            f'{row["curve"][-1][1]:.0f}, {row["wall_seconds"] / 60:.1f} min')
+    text = f'return {row["curve"][-1][1]:.0f}, {row["wall_seconds"] / 60:.1f} min'
+    return run.told(cell, text, workers, lambda other: other.side)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -199,13 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
               'curves': [{'task': cell.task, 'side': cell.side, 'seed': cell.seed,
                           **run.found[cell]} for cell in run.cells if cell in run.found]}
     print(show(result))
-    try:
-        write_atomic(options.out.with_suffix('.json'), json.dumps(result) + '\n')
-        write_atomic(options.out.with_suffix('.png'), plot(result))
-    except (OSError, ValueError) as error:
-        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
-        return EXIT_BAD_INPUT
-    return 0 if not run.failed and all(claim['holds'] for claim in result['claims']) else 1
+    return keep(result, options.out, plot)
 
 
 if __name__ == '__main__':

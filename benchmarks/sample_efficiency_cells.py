@@ -10,19 +10,17 @@ from dataclasses import asdict, dataclass, replace
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import time
 
 import cartpole
 import made_task
 import numpy as np
 from robot_rl.casting import Casting, Schedule
-from robot_rl.cell_folder import Job
 from robot_rl.contract import Contract, load_contract
+from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
-from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, Policy, RandomPolicy
 from robot_rl.policies import PolicyShelf
@@ -84,7 +82,11 @@ class Cell:
         """Name of its result."""
         return f'{self.task}_{self.side}_{self.seed}'
 
-    def run(self) -> list[tuple[int, float]]:
+    def run(self, data: None, artifact: bytes) -> tuple[dict, bytes]:
+        """Learn; return how that went. It is given nothing, and makes no artifact."""
+        return {'curve': self.curve()}, b''
+
+    def curve(self) -> list[tuple[int, float]]:
         """Learn; return (steps, mean return of greedy episodes) along the way."""
         if self.task == CARTPOLE:
             return list(swing_up(self))
@@ -99,14 +101,6 @@ def settings(cells: Sequence[Cell]) -> dict[str, dict]:
         found[CARTPOLE] |= {'simulator': asdict(SIM), 'robot': asdict(ROBOT),
                             'explored': EXPLORED}
     return found
-
-
-def run_cell(job: Job) -> tuple[dict, bytes]:
-    """Return what a cell found and took; runs in a worker."""
-    use_threads(1)
-    wall, cpu = time.perf_counter(), time.process_time()
-    return {'curve': job.cell.run(), 'wall_seconds': time.perf_counter() - wall,
-            'cpu_seconds': time.process_time() - cpu}, b''
 
 
 # Locomotion, in gymnasium's worlds.
@@ -219,7 +213,7 @@ def swing_up(cell: Cell) -> Iterator[tuple[int, float]]:
         mode, policy = casting.cast(asked, Schedule(1.0, 0.0, 1), True, cell.seed, episode)
         steps = run_episode(twin, policy, mode, episode, cell.seed)
         learner.add(str(episode), derive_transitions(steps, contract), steps[-1].stamp,
-                    'explorers' if mode is Mode.EXPLORE else 'online')
+                    SOURCES[mode.name.lower()])
         if learner.owed:
             learner.train(learner.owed)
             casting.shelf.offer(learner.actor(), 'actor')
@@ -238,12 +232,7 @@ def explorers(contract: Contract, seed: int) -> bytes:
 
 def upright(contract: Contract, policy: Policy, gap: Gap) -> float:
     """Return the mean return of MEASURED greedy episodes."""
-    twin, total = Twin(contract, gap, MEASURE_SEED), 0.0
-    for _ in range(MEASURED):
-        twin.reset()
-        for _ in range(contract.episode.horizon):
-            before = twin.observation()
-            action = policy.act(before, None)
-            twin.step(action)
-            total += REPEAT * float(contract.judge(before, action, twin.observation())[0])
-    return total / MEASURED
+    twin = Twin(contract, gap, MEASURE_SEED)
+    episodes = [derive_transitions(run_episode(twin, policy, Mode.EVALUATE, number), contract)
+                for number in range(MEASURED)]
+    return REPEAT * float(sum(episode.reward.sum() for episode in episodes)) / MEASURED

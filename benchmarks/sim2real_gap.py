@@ -35,6 +35,7 @@ from pathlib import Path
 import statistics
 import sys
 
+from robot_rl.benchmarking import keep
 from robot_rl.contract import load_contract
 from robot_rl.engine import ENGINES, Failure, run_cells
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
@@ -339,14 +340,7 @@ def main(arguments: list[str] | None = None) -> int:
               'trainings': run.trainings,
               'trials': [run.found[cell] for cell in run.cells if cell in run.found]}
     print(show(result))
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(options.out.with_suffix('.json'), json.dumps(result) + '\n')
-        write_atomic(options.out.with_suffix('.png'), plot(result))
-    except (OSError, ValueError) as error:
-        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
-        return EXIT_BAD_INPUT
-    return 0 if not run.failed and all(claim['holds'] for claim in result['claims']) else 1
+    return keep(result, options.out, plot)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ A claim has the keys claim, value, goal and holds. One that could not be measure
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 import json
@@ -15,8 +15,10 @@ import os
 from pathlib import Path
 import platform
 import shutil
+import sys
 import tempfile
 
+from robot_rl.errors import EXIT_BAD_INPUT
 from robot_rl.files import write_atomic
 
 LOAD = os.getloadavg()[0]       # processes that wanted a processor before the benchmark began
@@ -104,3 +106,18 @@ def finish(parser: argparse.ArgumentParser, options: argparse.Namespace, script:
     except OSError as error:
         parser.error(f'--out: expected a file to write, found {error}')
     return 1 if any(claim['holds'] is False for claim in result['claims']) else 0
+
+
+def keep(result: dict, out: Path, plot: Callable[[dict], bytes]) -> int:
+    """Write an experiment's result, and its plot (PNG) beside it; return the exit code.
+
+    That is 0 if no cell has failed and every claim holds.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(out.with_suffix('.json'), json.dumps(result) + '\n')
+        write_atomic(out.with_suffix('.png'), plot(result))
+    except (OSError, ValueError) as error:
+        print(f'--out: expected a file to write, found {error}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return 0 if not result['failed'] and all(claim['holds'] for claim in result['claims']) else 1

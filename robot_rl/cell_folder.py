@@ -12,11 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass
 import json
 from pathlib import Path
+import statistics
+import time
 from typing import Any, Protocol
 
 from robot_rl.engine import Failure, run_cells
 from robot_rl.errors import UserError
 from robot_rl.files import write_atomic
+from robot_rl.learning.explorer_learner import use_threads
+from robot_rl.progress import bar
 
 SETTINGS = 'settings.json'
 NEEDED = 'not run: what it starts from has failed'
@@ -36,6 +40,15 @@ class Job:
     cell: Any
     data: Any                   # of the experiment
     artifact: bytes = b''       # of the cell that it needs
+
+
+def run_cell(job: Job) -> tuple[dict, bytes]:
+    """Return what a cell found and took, and its artifact; runs in a worker."""
+    use_threads(1)
+    wall, cpu = time.perf_counter(), time.process_time()
+    row, artifact = job.cell.run(job.data, job.artifact)
+    return {**row, 'wall_seconds': time.perf_counter() - wall,
+            'cpu_seconds': time.process_time() - cpu}, artifact
 
 
 class CellFolder:
@@ -86,6 +99,21 @@ class CellFolder:
         for cell in waiting:
             self.failed[cell] = NEEDED
             yield cell
+
+    def told(self, cell: Cell, text: str, workers: int, kind: Callable[[Cell], str]) -> str:
+        """Return a line on a cell that was found, and on what is left.
+
+        Cells of a kind take as long; one of a kind that none was found of takes as this one.
+        """
+        seconds: dict[str, list[float]] = {}
+        for other, found in self.found.items():
+            seconds.setdefault(kind(other), []).append(found['wall_seconds'])
+        here = [self.found[cell]['wall_seconds']]
+        left = sum(statistics.mean(seconds.get(kind(other), here)) for other in self.left)
+        total = len(self.cells)
+        done = total - len(self.left)
+        return (f'{bar(done / total)} {done}/{total}  ETA {left / workers / 60:.0f} min  {cell}: '
+                f'{text}')
 
     def _keep(self, cell: Cell, outcome: tuple[dict, bytes] | Failure) -> None:
         if isinstance(outcome, Failure):

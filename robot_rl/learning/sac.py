@@ -119,17 +119,16 @@ class Sac:
                with_actor: bool) -> tuple[SacState, dict[str, Tensor]]:
         """One critic update, and one of actor and temperature where asked for."""
         noise, target = self.draw(batch, generator), self.targets(state, generator)
-        actor_noise = self.draw_actor(batch, generator) if with_actor else None
+        actor_noise = self.noise(batch, generator) if with_actor else None
         return self.step(state, batch, noise, target, actor_noise)
 
-    def draw(self, batch, generator: torch.Generator) -> Tensor:
-        """Return the noise (B, m) of the actions that follow."""
-        return torch.randn(batch.action.shape, generator=generator)
+    def noise(self, batch, generator: torch.Generator) -> Tensor:
+        """Return what sampled actions vary by, standard normal (B, m)."""
+        return torch.randn((len(batch.observation), self.action_size), generator=generator)
 
-    def draw_actor(self, batch, generator: torch.Generator) -> Tensor:
-        """Return the noise (B, m) of the actions that the actor is judged by."""
-        size = len(batch.observation), self.action_size
-        return torch.randn(size, generator=generator)
+    def draw(self, batch, generator: torch.Generator) -> Tensor:
+        """Return the noise of a critic update: of the actions that follow."""
+        return self.noise(batch, generator)
 
     def targets(self, state, generator) -> Tensor:
         """Return the critics, (critic_subset, P), whose minimum is the target of an update."""

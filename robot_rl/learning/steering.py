@@ -163,8 +163,7 @@ class Steering(Sac):
 
     def draw(self, batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the noise of the actor and of the base, (B, w) each."""
-        size = len(batch.observation), self.action_size
-        return torch.randn(size, generator=generator), torch.randn(size, generator=generator)
+        return self.noise(batch, generator), self.noise(batch, generator)
 
     def step_critic(self, state, batch, noise: tuple[Tensor, Tensor], target: Tensor
                     ) -> tuple[SteerState, dict[str, Tensor]]:

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count, islice
 from pathlib import Path
-import time
 
 import numpy as np
 from robot_rl.bundle import pack, unpack
-from robot_rl.cell_folder import Job
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.pusht import PIXEL, read_pusht
 from robot_rl.data.steps import Mode
@@ -24,7 +22,6 @@ from robot_rl.learning.calibration import coverage
 from robot_rl.learning.config import CONSTANT, DEMONSTRATOR, FitConfig, LearnerConfig, SacConfig
 from robot_rl.learning.demonstrations import Demonstrations, windows
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
-from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.posterior import Fit
 from robot_rl.scripted import ScriptedPerson
 from robot_rl.sim.episodes import run_episode
@@ -189,15 +186,6 @@ class Sampled(DiffusionPolicy):
     def noise(self, observation: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return what the plans (B, c) are made of, by random numbers of its own."""
         return super().noise(observation, self.rng)
-
-
-def run_cell(job: Job) -> tuple[dict, bytes]:
-    """Return what a cell found and took, and its artifact; runs in a worker."""
-    use_threads(1)
-    wall, cpu = time.perf_counter(), time.process_time()
-    row, artifact = job.cell.run(job.data, job.artifact)
-    return {**row, 'wall_seconds': time.perf_counter() - wall,
-            'cpu_seconds': time.process_time() - cpu}, artifact
 
 
 def covered(policy: DiffusionPolicy, episodes: Sequence[Transitions]) -> list[float]:

@@ -125,7 +125,7 @@ def test_our_learner_takes_so_many_steps_and_is_measured_on_the_way(monkeypatch)
     monkeypatch.setattr(cells, 'MEASURED', 2)
     small = replace(cells.DEFAULT.sac, width=8)
     monkeypatch.setitem(cells.SIDES, 'default', cells.Side(small, 1.0))
-    curve = cells.Cell('Hopper-v5', 'default', 1, 70, 40).run()
+    curve = cells.Cell('Hopper-v5', 'default', 1, 70, 40).curve()
     assert curve == [(40, 40.0), (70, 40.0)]        # 2 for each of an episode's 20 steps
 
 
@@ -152,7 +152,7 @@ def test_the_first_episodes_on_the_sparse_task_are_the_explorers(monkeypatch):
         return mode, policy
 
     monkeypatch.setattr(cells.Casting, 'cast', noted)
-    (steps, value), = cells.Cell(cells.CARTPOLE, 'explorers', 0, 3000, 3000).run()
+    (steps, value), = cells.Cell(cells.CARTPOLE, 'explorers', 0, 3000, 3000).curve()
     assert names == ['explore', 'explore', 'learn'] and cast[:2] == ['EXPLORE'] * 2
     assert steps == 3000 and 0.0 <= value <= 1000.0
 

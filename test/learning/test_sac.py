@@ -155,7 +155,7 @@ def test_an_actor_update_is_one_adam_step_on_value_and_entropy():
                          for flat in state.critic.value]).mean(0)[:, 0]
     (0.2 * log_prob - value).mean().backward()
     optimizer.step()
-    found, metrics = sac.step_actor(state, batch, sac.draw_actor(batch, generator(7)))
+    found, metrics = sac.step_actor(state, batch, sac.noise(batch, generator(7)))
     assert torch.allclose(found.actor.value[0], flatten(actor), atol=1e-5)
     assert metrics['entropy'] == pytest.approx(-log_prob.mean().item(), abs=1e-4)
     assert found.actor_updates == 1 and torch.equal(found.critic.value, state.critic.value)
@@ -164,7 +164,7 @@ def test_an_actor_update_is_one_adam_step_on_value_and_entropy():
 @pytest.mark.parametrize(('target', 'sign'), [(-20.0, -1), (20.0, 1)])
 def test_the_temperature_falls_above_the_target_entropy_and_rises_below(target, sign):
     sac, state = make(target_entropy=target)
-    found, _ = sac.step_actor(state, make_batch(), sac.draw_actor(make_batch(), generator()))
+    found, _ = sac.step_actor(state, make_batch(), sac.noise(make_batch(), generator()))
     change = found.temperature.value - state.temperature.value
     assert change.item() == pytest.approx(sign * SMALL.learning_rate, rel=1e-3)
 

@@ -158,7 +158,7 @@ def test_the_actor_raises_the_value_of_noise_and_leaves_the_critics():
                          for flat in state.noise_critic.value]).mean(0)
     (0.2 / (K * M) * log_prob - value).mean().backward()
     optimizer.step()
-    found, metrics = rule.step_actor(state, batch, rule.draw_actor(batch, generator()))
+    found, metrics = rule.step_actor(state, batch, rule.noise(batch, generator()))
     expected = torch.cat([(part.data.T if part.dim() == 2 else part.data).flatten()
                           for part in actor.parameters()])
     assert torch.allclose(found.actor.value[0], expected, atol=1e-5)

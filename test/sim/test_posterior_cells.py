@@ -6,13 +6,13 @@ from multiprocessing.reduction import ForkingPickler
 from made_policies import demonstrator
 import numpy as np
 import pytest
-from robot_rl.cell_folder import Job
+from robot_rl.cell_folder import Job, run_cell
 from robot_rl.data.pusht import import_pusht
 from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.sim import posterior_cells
 from robot_rl.sim.posterior_cells import (chosen, contract_of, covered, demonstrations, FitCell,
-                                          HELD_OUT, METHODS, run_cell, Sampled, scripted, TASKS,
+                                          HELD_OUT, METHODS, Sampled, scripted, TASKS,
                                           TuneCell, TUNERS)
 from robot_rl.sim.trial import Budget
 from robot_rl.sim.twin import Twin
