@@ -14,8 +14,9 @@ is sigma-BC with alpha as sigma.
 The policy and the ensemble learn from all trajectories. Beside them learn as many others as there
 are folds, each from all but the trajectories in its own; on those it is measured, and the
 ensembles judge how far it may be moved. An alpha that is to be chosen is the one whose regions
-hold as many of the actions in them as they say. Where noise is learned, it is turned up while they
-hold too few, and down while they hold too many.
+hold as many of the actions in them as they say, and some more where there are few trajectories
+(`aim`). Where noise is learned, it is turned up while they hold too few, and down while they hold
+too many.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ FIRST, LEAST, MOST = 1.0, 0.05, 1.5     # of an alpha that is turned: the first,
 BOUNDS = 0.5, 2.5               # of one for latents that rest; few trajectories tell too little
 #                                 to go further from the ensemble's own spread
 HALVINGS = 8                    # of these bounds
-TARGET = 0.9                    # level that the choice makes right
+TARGET = 0.9                    # level that the choice makes right; see `aim`
 GAIN = 3.0                      # change of ln(alpha) per round and share that is not covered
 LOOK, FINAL = (256, 32), (512, 64)      # held-out states, and samples in each, of a measurement
 ROUND = {'ensemble': 250, 'policy': 250}        # updates in a round
@@ -157,13 +158,13 @@ class Fit:
         self.alpha = min(max(self.alpha * exp(turn), LEAST), MOST)
 
     def _find_alpha(self, held_out: HeldOut) -> None:
-        """Set alpha to where the regions hold TARGET, as far as BOUNDS allow: it is bisected."""
-        low, high = BOUNDS
+        """Set alpha to where the regions hold enough, as far as BOUNDS allow: it is bisected."""
+        (low, high), enough = BOUNDS, aim(len(self.data.fold))
         for _ in range(HALVINGS):
             self.alpha = (low * high) ** 0.5
             share = held_out.covered(self.alpha)[TARGET]
             self._search.append([self._updates, self.alpha, share])
-            low, high = (self.alpha, high) if share < TARGET else (low, self.alpha)
+            low, high = (self.alpha, high) if share < enough else (low, self.alpha)
 
     @property
     def _perturbs(self) -> bool:
@@ -309,6 +310,17 @@ class Fit:
             yield from zip(LEVELS, self.calibration['covered'])
 
 
+def aim(trajectories: int) -> float:
+    """Return how many actions of so many trajectories the TARGET regions should hold.
+
+    As many as they say would be too few: an alpha that suits these trajectories suits the next
+    one less. It is the finite-sample quantile of conformal prediction, ceil((n + 1) TARGET) / n
+    without the ceiling, as steps are counted (Vovk et al. 2005; arXiv 2107.07511), where those
+    that may be exchanged are whole trajectories (arXiv 1809.07441).
+    """
+    return min(TARGET * (1.0 + 1.0 / trajectories), 1.0)
+
+
 def plot(calibration: dict) -> bytes:
     """Return a PNG: what the regions hold and, where alpha was chosen, how it was found."""
     from matplotlib.figure import Figure        # on use: the fit itself needs none
@@ -328,7 +340,7 @@ def plot(calibration: dict) -> bytes:
     for axes in beside:
         _, alphas, shares = zip(*search)
         axes.plot(alphas, shares, marker='o', linestyle='none', markersize=4)
-        axes.axhline(TARGET, color='0.6', linestyle=':')
+        axes.axhline(aim(calibration['trajectories']), color='0.6', linestyle=':')
         axes.set(xlabel='alpha', ylabel=f'held-out actions in the {TARGET:.0%} region',
                  title='alpha by held-out coverage')
     target = io.BytesIO()

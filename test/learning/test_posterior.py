@@ -107,7 +107,22 @@ def test_an_alpha_that_is_found_is_where_the_regions_hold_enough(monkeypatch):
     fit = run(Fit(data(), SMALL))
     shares = {alpha: share for _, alpha, share in fit.calibration['search']}
     assert len(shares) == posterior.HALVINGS and 0.5 < fit.alpha < 50.0
-    assert covered(fit)[0.9] == shares[fit.alpha] == pytest.approx(0.9, abs=0.03)
+    assert covered(fit)[0.9] == shares[fit.alpha] == pytest.approx(0.9 * 31 / 30, abs=0.03)
+
+
+def test_with_few_trajectories_the_regions_are_to_hold_more_than_they_say():
+    assert [posterior.aim(count) for count in (1, 5, 9)] == [1.0, 1.0, 1.0]
+    assert posterior.aim(10) == pytest.approx(0.99)
+    assert posterior.aim(10_000) == pytest.approx(0.9, abs=1e-4)
+
+
+def test_what_holds_enough_of_the_trajectories_at_hand_holds_enough_of_the_next():
+    # The quantile of 15 draws, 4000 times: aimed at 0.9 itself the next draw is in too rarely.
+    draws = np.sort(np.random.default_rng(0).random((4000, 16))[:, :15])
+    next_one = np.random.default_rng(1).random(4000)
+    held = [np.mean(next_one <= draws[:, int(np.ceil(share * 15)) - 1])
+            for share in (posterior.TARGET, posterior.aim(15))]
+    assert held[0] < 0.885 and held[1] == pytest.approx(0.9375, abs=0.015)
 
 
 @pytest.mark.parametrize('bounds', [(0.1, 0.2), (1000.0, 2000.0)])
