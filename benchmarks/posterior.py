@@ -20,7 +20,8 @@ demonstrations:
     bc_long             cloning so
 
 Fine-tuners, with the demonstrations in the replay buffer: `steer` learns the latent noise (arXiv
-2506.15799), `full` starts SAC in action space as the policy acts; their updates are compiled.
+2506.15799), `full` starts SAC in action space as the policy acts and holds it there while the
+critics know little (arXiv 1803.03835); four updates per robot step, compiled.
 Pretrained success is of sampled plans, in fresh episodes on the robot. Coverage is of actions in
 demonstrations that no fit has seen. Robot steps to 0.9: until the first of two measurements in a
 row, 50 episodes each of the greedy policy, which reach it; measurements are not counted. A seed
@@ -56,7 +57,7 @@ from robot_rl.sim.trial import Budget, GOAL
 
 MAIN = (CLONE, 'sigma_bc', POSTERIOR)
 DEMOS, FAST_DEMOS = (*FEW, ALL), (10,)
-ABLATED = 10                    # demonstrations of the other methods, and of tuners but steer
+ABLATED = 10                    # demonstrations of the other methods
 SEEDS, FAST_SEEDS = range(5), range(2)
 MEASURED, FAST_MEASURED = 100, 50
 FAST_BUDGET = Budget(episodes=20, period=5, measured=30, final=50)
@@ -75,8 +76,7 @@ def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
                 for method in methods:
                     if method not in MAIN and demos != ABLATED:
                         continue
-                    both = full and method in MAIN and demos == ABLATED
-                    tuners = list(TUNERS) if both else ['steer']
+                    tuners = list(TUNERS) if full and method in MAIN else ['steer']
                     tuners = tuners if options.tuners is None else options.tuners
                     fit = FitCell(task, method, demos, seed, measured)
                     cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in tuners

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from robot_rl.errors import UserError
 
 FULL, STEER = METHODS = ('full', 'steer')
-UTD_RATIO = {FULL: 1.0, STEER: 4.0}     # where the configuration names none
+UTD_RATIO, TAUGHT_UTD_RATIO = 1.0, 4.0  # where none is named; with a demonstrator
 SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
 LATENT, CONSTANT = 'latent', 'constant'
 SPREADS = (LATENT, 'diagonal', 'full', 'noised', CONSTANT)
@@ -48,12 +48,19 @@ class SteerConfig(SacConfig):
 
 
 @dataclass(frozen=True)
+class KickstartConfig(SacConfig):
+    """The same for kickstarting.py."""
+
+    teacher_weight: float = 0.3     # of the distance to the start, per |Q|, at first
+
+
+@dataclass(frozen=True)
 class LearnerConfig:
     """How much the learner trains, and on what."""
 
     seed: int = 0
     method: str = FULL              # or steer: learn the latent noise of a demonstrator
-    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: UTD_RATIO
+    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: as above
     batch: int = 256                # rows per update
     start_transitions: int = 1000   # collected before the first update
     critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio
@@ -61,6 +68,7 @@ class LearnerConfig:
     explorers_weight: float = 1.0   # share from episodes of frozen explorers
     demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
     start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
+    teacher_weight: float = 0.3     # start_from DEMONSTRATOR: how firmly it stays as it acts
     noise_bound: float = 1.5        # steer: largest latent noise, each dimension
     noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
     compiled: bool = False          # the updates, which takes up to a minute at the first one
@@ -68,7 +76,8 @@ class LearnerConfig:
     @property
     def ratio(self) -> float:
         """Critic updates per transition of the robot."""
-        return self.utd_ratio or UTD_RATIO[self.method]
+        taught = self.start_topic == DEMONSTRATOR
+        return self.utd_ratio or (TAUGHT_UTD_RATIO if taught else UTD_RATIO)
 
     @property
     def start_topic(self) -> str:

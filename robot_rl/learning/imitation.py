@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robot_rl.learning.networks import Adam, Slot
 from robot_rl.learning.sac import Sac
-from robot_rl.learning.steering import Base
+from robot_rl.learning.steering import Base, OPEN_STD
 import torch
 from torch import Tensor
 
@@ -19,11 +19,13 @@ def imitate(sac: Sac, actor: Tensor, base: Base, observation: Tensor,
             generator: torch.Generator) -> Tensor:
     """Return an actor (1, P) of maximum likelihood at the base's first actions.
 
-    Observations (N, n) are normalised as the base's; they are drawn with replacement.
+    Observations (N, n) are normalised as the base's; they are drawn with replacement. What
+    demonstrations leave open is nearly at rest, as it is where steering begins.
     """
     drawn = torch.randint(len(observation), (PAIRS,), generator=generator)
     seen = observation[drawn]
     noise = torch.randn((PAIRS, base.latents), generator=generator)
+    noise[:, base.denoiser.chunk_size:] *= OPEN_STD
     done = torch.cat([base(*parts)[:, :sac.action_size]
                       for parts in zip(seen.split(1024), noise.split(1024))])
     raw = torch.atanh(done.clamp(-LIMIT, LIMIT))

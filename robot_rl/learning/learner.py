@@ -6,7 +6,7 @@ It knows no ROS and no clock. One thread owns it: `add` episodes, `train` what i
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -19,11 +19,10 @@ from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
 from robot_rl.learning.compiled import compiled
 from robot_rl.learning.config import (
-    DEMONSTRATOR, FULL, LearnerConfig, SacConfig, STEER, SteerConfig)
+    DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SacConfig, STEER, SteerConfig)
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
-from robot_rl.learning.methods import digest_of, Full, Steer
-from robot_rl.learning.networks import Slot
+from robot_rl.learning.methods import digest_of, Full, Kickstart, Steer
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.replay import draw, Replay, shares
 from robot_rl.learning.sac import Batch, SacState
@@ -68,7 +67,7 @@ class Learner:
         self._early: list[tuple[str, Transitions]] = []     # before there was a method
         self._imitated: DiffusionPolicy | None = None       # demonstrator of an actor to be fitted
         if config.method == FULL:
-            self._use(Full(contract, sac))
+            self._use(self._acting())
             self.state = self.method.rule.init(self.generator)
 
     def add(self, episode_id: str, transitions: Transitions, stamp: int,
@@ -127,7 +126,7 @@ class Learner:
             raise UserError(f'{source}: expected {self.sac.size}, found {policy.size}; set width '
                             'and depth to those of the policy')
         actor = np.concatenate([part.ravel() for layer in policy.layers for part in layer])
-        self.state = replace(self.state, actor=Slot.of(torch.from_numpy(actor[None])))
+        self.state = self.method.rule.begin(self.state, torch.from_numpy(actor[None]))
         self.normalizer = policy.normalizer
         self.started_from = self.config.start_from
 
@@ -140,7 +139,7 @@ class Learner:
         seen = torch.from_numpy(self.normalizer(self._observations()))
         actor = imitate(self.method.rule, self.state.actor.value,
                         Base.of(self._imitated, DEMONSTRATOR), seen, self.generator)
-        self.state = replace(self.state, actor=Slot.of(actor))
+        self.state = self.method.rule.begin(self.state, actor)
         self.started_from = DEMONSTRATOR
 
     def _steer(self, data: bytes, source: str) -> None:
@@ -153,6 +152,12 @@ class Learner:
                 f'{source}: expected the demonstrator that this learner steers, version '
                 f'{self.method.policy.version}, SHA-256 {self.method.digest[:12]}, found '
                 f'{digest_of(data)[:12]}; steer that one with another checkpoint_dir')
+
+    def _acting(self) -> Full:
+        if self.config.start_from != DEMONSTRATOR:
+            return Full(self.contract, self.sac)
+        return Kickstart(self.contract, KickstartConfig(
+            **asdict(self.sac), teacher_weight=self.config.teacher_weight))
 
     def _steering(self, data: bytes, source: str) -> Steer:
         config = SteerConfig(**{**asdict(self.sac), 'noise_bound': self.config.noise_bound,
@@ -248,6 +253,10 @@ class Learner:
     def _take(self, path: Path, arrays: dict, manifest: dict) -> None:
         """Go on from a checkpoint; raise UserError before anything changes."""
         method = self._method_of(path, arrays, manifest)
+        if ('teacher' in arrays) != isinstance(method, Kickstart):
+            raise UserError(f"{path}: start_from: expected '{self.config.start_from}', found "
+                            f"{DEMONSTRATOR if 'teacher' in arrays else 'another'}; give the "
+                            'parameters that it was made with, or another folder')
         sac = asdict(method.rule.config)
         if manifest.get('sac') != sac:
             raise UserError(f'{path}: {_differences(sac, manifest.get("sac"))}; give the '

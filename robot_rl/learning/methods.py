@@ -1,4 +1,4 @@
-"""What a learner learns: the whole policy, or the latent noise of a frozen demonstrator.
+"""What a learner learns: the whole policy, from nothing or a start, or a base's latent noise.
 
 A method knows its update rule, how experience becomes rows to sample, and its artifact. It holds
 no state that changes.
@@ -15,6 +15,7 @@ from robot_rl.data.transitions import Transitions
 from robot_rl.learning.chunk_windows import chunk_windows
 from robot_rl.learning.config import SacConfig, SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator, encode_steered
+from robot_rl.learning.kickstarting import Kickstarting, KickstartState
 from robot_rl.learning.policy import encode_gaussian, Normalizer
 from robot_rl.learning.sac import Sac, SacState
 from robot_rl.learning.steering import Base, Steering, SteerState
@@ -24,12 +25,12 @@ from torch import Tensor
 class Full:
     """SAC in action space: a row is one transition, the artifact a tanh-Gaussian actor."""
 
-    state = SacState
+    state, rule_type = SacState, Sac
 
     def __init__(self, contract: Contract, config: SacConfig):
         self._contract = contract
         self.row_size = len(contract.action.layout)     # of an action
-        self.rule = Sac(len(contract.layout), self.row_size, config)
+        self.rule = self.rule_type(len(contract.layout), self.row_size, config)
 
     def rows(self, transitions: Transitions) -> Transitions:
         """Return transitions with actions scaled to [-1, 1]."""
@@ -40,6 +41,12 @@ class Full:
         """Return the actor (1, P) as the robot runs it."""
         return encode_gaussian(self.rule.actor.layers(actor), normalizer, self._contract,
                                version, provenance)
+
+
+class Kickstart(Full):
+    """The same, held near the actor that it began with."""
+
+    state, rule_type = KickstartState, Kickstarting
 
 
 class Steer:

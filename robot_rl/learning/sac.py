@@ -97,6 +97,10 @@ class Sac:
         critic = biased(self.critic, state.critic.value, value)
         return replace(state, critic=Slot.of(critic), target=critic.clone())
 
+    def begin(self, state: SacState, actor: Tensor) -> SacState:
+        """Return the state with this actor (1, P), as if it had begun with it."""
+        return replace(state, actor=Slot.of(actor))
+
     def distribution(self, actor: Tensor, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and logarithm of the deviation (B, m) of the actions before tanh."""
         mean, spread = self.actor(actor, observation)[0].chunk(2, dim=-1)
@@ -177,6 +181,10 @@ class Sac:
         """Return what the actor raises, (E, B)."""
         return self.values(state.critic.value, observation, action)
 
+    def penalty(self, state, actor: Tensor, observation: Tensor, value: Tensor) -> Tensor | float:
+        """Return what an actor (1, P) pays for what it does; value (B,) is what it would raise."""
+        return 0.0
+
     def step_actor(self, state, batch, noise: Tensor) -> tuple[SacState, dict[str, Tensor]]:
         """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
         parameters = state.actor.value.detach().requires_grad_()
@@ -184,6 +192,7 @@ class Sac:
         value = self.actor_values(state, batch.observation, action).mean(0)
         temperature = state.temperature.value.exp()[0]
         loss = (temperature * log_prob - value).mean()
+        loss = loss + self.penalty(state, parameters, batch.observation, value)
         gradient, = torch.autograd.grad(loss, parameters)
         count = state.actor_updates + 1.0
         entropy = -log_prob.detach().mean()

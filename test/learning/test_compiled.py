@@ -11,8 +11,9 @@ import pytest
 from robot_rl.contract import load_contract
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.compiled import CACHE, compiled
-from robot_rl.learning.config import LearnerConfig, SacConfig, SteerConfig
+from robot_rl.learning.config import KickstartConfig, LearnerConfig, SacConfig, SteerConfig
 from robot_rl.learning.diffusion_policy import decode_demonstrator
+from robot_rl.learning.kickstarting import Kickstarting
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.sac import Batch, Sac
 from robot_rl.learning.steering import Base, Steering
@@ -38,6 +39,10 @@ def sac() -> Sac:
     return Sac(N, M, SacConfig(width=16, critics=3, learning_rate=1e-3))
 
 
+def kickstarting() -> Kickstarting:
+    return Kickstarting(N, M, KickstartConfig(width=16, learning_rate=1e-3))
+
+
 def steering() -> Steering:
     policy = decode_demonstrator(demonstrator(REACH, K, R, spread='latent'), REACH, 'made')
     return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, learning_rate=1e-3))
@@ -58,7 +63,7 @@ def after(rule, start, given: Batch, updates: int = 20) -> dict[str, torch.Tenso
 
 
 @with_compiler
-@pytest.mark.parametrize(('make', 'size'), [(sac, M), (steering, R * M)])
+@pytest.mark.parametrize(('make', 'size'), [(sac, M), (kickstarting, M), (steering, R * M)])
 def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, tmp_path):
     rule, failures = make(), []
     start = rule.init(torch.Generator().manual_seed(0))

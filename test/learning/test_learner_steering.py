@@ -312,7 +312,7 @@ def test_an_actor_waits_for_states_to_imitate_the_demonstrator_in(quick):
     found.add('a', transitions(19), 1)
     assert found.waiting and found.owed == 0
     found.add('b', transitions(1), 2)
-    assert (found.started_from, found.owed) == ('demonstrator', 20)
+    assert (found.started_from, found.owed) == ('demonstrator', 80)
 
 
 def test_an_imitated_actor_resumes_exactly(tmp_path, quick):
@@ -327,3 +327,30 @@ def test_an_imitated_actor_resumes_exactly(tmp_path, quick):
     for found in (first, resumed):
         feed(found).train(5)
     assert resumed.actor() == first.actor() and resumed.started_from == 'demonstrator'
+
+
+def test_what_an_imitated_actor_is_held_near_outlives_the_learner(tmp_path, quick):
+    first = learner(STARTING)
+    first.add_demos(transitions(30, 5))
+    first.start_from(BASE, 'x')
+    start = first.state.actor.value
+    feed(first).train(20)
+    first.save(tmp_path, keep=2)
+    resumed = learner(STARTING)
+    resumed.resume(tmp_path)
+    assert torch.equal(resumed.state.teacher, start)
+    assert not torch.equal(resumed.state.actor.value, start)
+
+
+@pytest.mark.parametrize('made, taken', [('demonstrator', ''), ('', 'demonstrator')])
+def test_a_checkpoint_of_another_start_is_refused(tmp_path, made, taken):
+    learner(STARTING, start_from=made).save(tmp_path, keep=2)
+    with pytest.raises(UserError, match=f"start_from: expected '{taken}', found "
+                                        f"{made or 'another'}; give the parameters"):
+        learner(STARTING, start_from=taken).resume(tmp_path)
+
+
+def test_a_checkpoint_of_another_teacher_weight_is_refused(tmp_path):
+    learner(STARTING).save(tmp_path, keep=2)
+    with pytest.raises(UserError, match='teacher_weight: expected 0.0, found 0.3; give'):
+        learner(STARTING, teacher_weight=0.0).resume(tmp_path)

@@ -12,11 +12,13 @@ from robot_rl.data.transitions import derive_transitions
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
 from robot_rl.learning.chunks import ChunkRunner
-from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.config import FitConfig, LearnerConfig, SacConfig
+from robot_rl.learning.demonstrations import Demonstrations
 from robot_rl.learning.diffusion_policy import decode_demonstrator
 from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, HeldRandom
+from robot_rl.learning.posterior import Fit
 from robot_rl.sim import trial
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.explorer_run import Result
@@ -45,6 +47,8 @@ def run(method: Method, simulated: Result | None, budget: Budget = SHORT, seed: 
 
 class Scripted:
     """The task's own demonstrator as a policy."""
+
+    version, source = 1, Source.HUMAN
 
     def act(self, observation, rng):
         return scripted_action(REACH.layout.view(observation), np.random.default_rng(0))
@@ -196,6 +200,41 @@ def test_an_actor_that_starts_as_the_demonstrator_needs_states(monkeypatch):
     steps = run_episode(Twin(REACH, seed=1), Still(), Mode.DEMONSTRATE, 1)
     seen = fine_tune(method, monkeypatch, [derive_transitions(steps, REACH)])
     assert seen[0].manifest['provenance']['started_from'] == 'demonstrator'
+
+
+@pytest.fixture(scope='module')
+def taught() -> tuple:
+    """Return a demonstrator that reaches the goal, and the demonstrations that it is fitted to."""
+    use_threads(1)
+    twin = Twin(REACH)
+    people = [run_episode(twin, Scripted(), Mode.SCRIPTED, number) for number in range(12)]
+    found = [derive_transitions(steps, REACH) for steps in people if len(steps) > 2]
+    config = FitConfig(chunk=2, replan=1, members=2, updates=1500, ensemble_updates=1, width=48,
+                       depth=2, member_width=16, sampling_steps=4, folds=2, alpha=0.0)
+    fit = Fit(Demonstrations.build(found, REACH, config.chunk, config.folds, 0), config)
+    while not fit.done:
+        fit.round()
+    return fit.artifact(REACH, 1, {}), found
+
+
+def worst_success(taught: tuple, seed: int, **changes) -> float:
+    """Return the least success on the way of an actor that starts as the demonstrator."""
+    method = FineTuning('learn', config=LearnerConfig(
+        start_from='demonstrator', start_transitions=200, utd_ratio=1.0, **changes))
+    budget = Budget(episodes=12, period=3, measured=20, final=1, enough=2.0)
+    found = run_trial(REACH, Gap(), method, None, budget, seed,
+                      SacConfig(width=32, target_rate=0.02), *taught)
+    assert found.curve[0].success >= 0.9
+    return min(point.success for point in found.curve)
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_an_actor_that_starts_well_is_never_worse(taught, seed):
+    assert worst_success(taught, seed) >= 0.9
+
+
+def test_one_that_is_not_held_is(taught):
+    assert min(worst_success(taught, seed, teacher_weight=0.0) for seed in (0, 1, 2)) < 0.5
 
 
 def test_without_a_demonstrator_there_is_nothing_to_steer():

@@ -27,6 +27,9 @@ class Settings:
                                      low=-10.0, high=0.69)
     start_from: str = parameter('', 'Policy that the actor starts from; empty: random parameters',
                                 choices=('', SIM_OPTIMAL, DEMONSTRATOR))
+    teacher_weight: float = parameter(
+        0.3, 'How firmly an actor that starts as a demonstrator stays as it acts, at first',
+        low=0.0, high=100.0)
     critic_warmup: int = parameter(0, 'First updates, of the critics alone', low=0)
     autotrain: bool = parameter(False, 'Train from the start, without a call of ~/train')
     deterministic: bool = parameter(
@@ -34,8 +37,8 @@ class Settings:
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
     compiled: bool = parameter(False, 'Compile the updates, for some 1.4 times as many a second')
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
-    utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: of method',
-                                 low=0.0, high=100.0)
+    utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: 4 with a '
+                                 'demonstrator, else 1', low=0.0, high=100.0)
     batch: int = parameter(256, 'Transitions per update', low=1, high=65536)
     start_transitions: int = parameter(1000, 'Transitions before the first update', low=1)
     online_weight: float = parameter(1.0, "Share of the learner's own episodes in a batch",
