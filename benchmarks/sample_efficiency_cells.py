@@ -20,7 +20,7 @@ from robot_rl.data.episode import SOURCES
 from robot_rl.data.steps import Mode
 from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.errors import UserError
-from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.config import LearnerConfig, SacConfig, XQC
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, Policy, RandomPolicy
 from robot_rl.policies import PolicyShelf
@@ -34,7 +34,7 @@ import yaml
 LOCOMOTION = ('Hopper-v5', 'Walker2d-v5', 'HalfCheetah-v5', 'Ant-v5')
 CARTPOLE = 'cartpole-swingup-sparse'
 CONTRACT = Path(__file__).parent / 'cartpole.yaml'
-DISCOUNT = 0.99                         # on all tasks, as the peer's
+DISCOUNT = 0.99                         # as the peer's
 MEASURED, MEASURE_SEED = 10, 1 << 20    # greedy episodes of a measurement; worlds of their own
 EXPLORED = 20                           # episodes of explorers, the first ones
 SIM = TrainSettings(steps=405_000, updates=30_000, threads=1)     # of the explorers
@@ -48,17 +48,22 @@ class Side:
     """Who learns."""
 
     sac: SacConfig
-    utd_ratio: float            # updates per action
+    learner: LearnerConfig
 
 
-DEFAULT = Side(SacConfig(discount=DISCOUNT), 1.0)
+DEFAULT = Side(SacConfig(discount=DISCOUNT), LearnerConfig(compiled=True))
+PER_ACTION = replace(DEFAULT, learner=replace(DEFAULT.learner, utd_ratio=REPEAT))
 PEER = 'stable-baselines3'
 SIDES = {
     'default': DEFAULT,
-    'wide': Side(replace(DEFAULT.sac, critics=10, actor_period=20), 20.0),
+    'wide': Side(                       # as XQC's authors have it, but for the critics' width
+        SacConfig(depth=4, discount=0.995, actor_period=3, initial_temperature=0.01,
+                  target_entropy=-0.5),
+        LearnerConfig(core=XQC, utd_ratio=2.0, start_transitions=5000, compiled=True,
+                      bfloat16=True)),
     PEER: None,                         # its own
-    'alone': Side(DEFAULT.sac, REPEAT),         # on cartpole: an update per step there, too
-    'explorers': Side(DEFAULT.sac, REPEAT),
+    'alone': PER_ACTION,                # on cartpole: an update per step there, too
+    'explorers': PER_ACTION,
 }
 
 
@@ -138,8 +143,7 @@ def ours(cell: Cell) -> Iterator[tuple[int, float]]:
     side, env, test = SIDES[cell.side], world(cell.task), world(cell.task)
     with TemporaryDirectory() as folder:
         contract = gym_contract(Path(folder) / 'contract.yaml', env)
-    learner = Learner(contract, LearnerConfig(seed=cell.seed, utd_ratio=side.utd_ratio,
-                                              compiled=True), side.sac)
+    learner = Learner(contract, replace(side.learner, seed=cell.seed), side.sac)
     policy: Policy = RandomPolicy(contract.action.low, contract.action.high)
     rng, steps, episode = np.random.default_rng(cell.seed), 0, 0
     while steps < cell.steps:
@@ -205,8 +209,7 @@ def swing_up(cell: Cell) -> Iterator[tuple[int, float]]:
     side, casting = SIDES[cell.side], Casting(contract, PolicyShelf(contract))
     if cell.side == 'explorers':
         casting.shelf.offer(explorers(contract, cell.seed), 'explorers')
-    learner = Learner(contract, LearnerConfig(seed=cell.seed, utd_ratio=side.utd_ratio,
-                                              compiled=True), side.sac)
+    learner = Learner(contract, replace(side.learner, seed=cell.seed), side.sac)
     twin, length = Twin(contract, ROBOT, cell.seed), REPEAT * contract.episode.horizon
     for episode in range(1, cell.steps // length + 1):
         asked = 'explore' if casting.shelf.explorers and episode <= EXPLORED else 'learn'

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from robot_rl.errors import UserError
 
 FULL, STEER = METHODS = ('full', 'steer')
+SAC, XQC = CORES = ('sac', 'xqc')       # of method full: how critics and actor are built
 UTD_RATIO, TAUGHT_UTD_RATIO = 1.0, 4.0  # where none is named; with a demonstrator
 SIM_OPTIMAL, DEMONSTRATOR = 'sim_optimal', 'demonstrator'   # to start from, each on its topic
 LATENT, CONSTANT = 'latent', 'constant'
@@ -60,6 +61,7 @@ class LearnerConfig:
 
     seed: int = 0
     method: str = FULL              # or steer: learn the latent noise of a demonstrator
+    core: str = SAC                 # or XQC: batch-normed, distributional, slower, with depth 4
     utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: as above
     batch: int = 256                # rows per update
     start_transitions: int = 1000   # collected before the first update
@@ -72,6 +74,7 @@ class LearnerConfig:
     noise_bound: float = 1.5        # steer: largest latent noise, each dimension
     noise_entropy: float = 0.0      # steer: target entropy per noise dimension, nats
     compiled: bool = False          # the updates, which takes up to a minute at the first one
+    bfloat16: bool = False          # products of the updates, where the processor has them
 
     @property
     def ratio(self) -> float:

@@ -19,12 +19,14 @@ from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
 from robot_rl.learning.compiled import compiled
 from robot_rl.learning.config import (
-    DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SacConfig, STEER, SteerConfig)
+    DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SAC, SacConfig, STEER, SteerConfig, XQC)
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
-from robot_rl.learning.methods import digest_of, Full, Kickstart, Steer
+from robot_rl.learning.methods import digest_of, Full, Kickstart, Steer, Wide
 from robot_rl.learning.policy import decode_policy, Normalizer
+from robot_rl.learning.precision import products
 from robot_rl.learning.replay import draw, Replay, shares
+from robot_rl.learning.returns import Returns
 from robot_rl.learning.sac import Batch, SacState
 from robot_rl.learning.seen import Seen
 from robot_rl.learning.steering import Base
@@ -47,6 +49,9 @@ class Learner:
         if config.method == STEER and config.start_from not in ('', DEMONSTRATOR):
             raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
                             f'{config.start_from}')
+        if config.core == XQC and (config.method != FULL or config.start_from):
+            raise UserError(f'core: expected {SAC} with method {config.method} and start_from '
+                            f'"{config.start_from}", found {XQC}, which starts from nothing')
         self.contract, self.config, self.sac = contract, config, sac
         n = len(contract.layout)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -57,6 +62,7 @@ class Learner:
         self.state: SacState | None = None
         self.sources: dict[str, Replay] = {}
         self.counts = dict.fromkeys(self.weights, 0)    # transitions by source
+        self.returns = Returns(sac.discount)    # of core XQC
         self.episodes = Seen()                  # ids of the robot's
         self.updates = 0
         self.started_from = ''                  # what the actor was before its first update
@@ -154,6 +160,8 @@ class Learner:
                 f'{digest_of(data)[:12]}; steer that one with another checkpoint_dir')
 
     def _acting(self) -> Full:
+        if self.config.core == XQC:
+            return Wide(self.contract, self.sac)
         if self.config.start_from != DEMONSTRATOR:
             return Full(self.contract, self.sac)
         return Kickstart(self.contract, KickstartConfig(
@@ -201,17 +209,18 @@ class Learner:
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
         period, warmup = self.sac.actor_period, self.config.critic_warmup
-        rule = self.method.rule
+        rule, unit = self.method.rule, self.returns.deviation
         metrics: dict[str, torch.Tensor] = {}
-        for _ in range(count):
-            observation, action, reward, following, terminated = draw(
-                self.sources, counts, self.generator)
-            batch = Batch((observation - mean) / std, action, reward[:, 0],
-                          (following - mean) / std, terminated[:, 0])
-            with_actor = self.updates >= warmup and self.updates % period == period - 1
-            self.state, latest = rule.update(self.state, batch, self.generator, with_actor)
-            metrics |= latest
-            self.updates += 1
+        with products(self.config.bfloat16):
+            for _ in range(count):
+                observation, action, reward, following, terminated = draw(
+                    self.sources, counts, self.generator)
+                batch = Batch((observation - mean) / std, action, reward[:, 0] / unit,
+                              (following - mean) / std, terminated[:, 0])
+                with_actor = self.updates >= warmup and self.updates % period == period - 1
+                self.state, latest = rule.update(self.state, batch, self.generator, with_actor)
+                metrics |= latest
+                self.updates += 1
         return {name: float(value) for name, value in metrics.items()}
 
     def actor(self) -> bytes:
@@ -304,6 +313,8 @@ class Learner:
 
     def _add(self, source: str, transitions: Transitions) -> None:
         self.counts[source] += len(transitions)
+        if self.config.core == XQC:
+            self.returns.add(transitions)
         if self.method is None:
             self._early.append((source, transitions))
         else:

@@ -19,6 +19,7 @@ from robot_rl.learning.kickstarting import Kickstarting, KickstartState
 from robot_rl.learning.policy import encode_gaussian, Normalizer
 from robot_rl.learning.sac import Sac, SacState
 from robot_rl.learning.steering import Base, Steering, SteerState
+from robot_rl.learning.xqc import Xqc
 from torch import Tensor
 
 
@@ -47,6 +48,12 @@ class Kickstart(Full):
     """The same, held near the actor that it began with."""
 
     state, rule_type = KickstartState, Kickstarting
+
+
+class Wide(Full):
+    """The same with critics that tell distributions."""
+
+    rule_type = Xqc
 
 
 class Steer:

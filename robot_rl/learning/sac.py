@@ -103,17 +103,11 @@ class Sac:
 
     def distribution(self, actor: Tensor, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and logarithm of the deviation (B, m) of the actions before tanh."""
-        mean, spread = self.actor(actor, observation)[0].chunk(2, dim=-1)
-        low, high = LOG_STD_RANGE
-        return mean, low + 0.5 * (high - low) * (torch.tanh(spread) + 1.0)
+        return gaussian(self.actor(actor, observation)[0])
 
     def sample(self, actor: Tensor, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions (B, m) in [-1, 1] and their log-probabilities (B,)."""
-        mean, log_std = self.distribution(actor, observation)
-        raw = mean + log_std.exp() * noise
-        normal = -0.5 * (noise * noise + log(2.0 * torch.pi)) - log_std
-        squash = 2.0 * (log(2.0) - raw - functional.softplus(-2.0 * raw))  # log(1 - tanh(raw)^2)
-        return torch.tanh(raw), (normal - squash).sum(-1)
+        return squashed(self.actor(actor, observation)[0], noise)
 
     def values(self, critic: Tensor, observation: Tensor, action: Tensor) -> Tensor:
         """Return Q of shape (E, B)."""
@@ -194,6 +188,12 @@ class Sac:
         loss = (temperature * log_prob - value).mean()
         loss = loss + self.penalty(state, parameters, batch.observation, value)
         gradient, = torch.autograd.grad(loss, parameters)
+        state, metrics = self.improve(state, gradient, log_prob, temperature)
+        return state, metrics | {'actor_loss': loss.detach()}
+
+    def improve(self, state, gradient: Tensor, log_prob: Tensor, temperature: Tensor
+                ) -> tuple[SacState, dict[str, Tensor]]:
+        """One step of the actor along its gradient, and of the temperature it was found with."""
         count = state.actor_updates + 1.0
         entropy = -log_prob.detach().mean()
         # d/d(log temperature) of temperature * (entropy - target entropy)
@@ -201,8 +201,23 @@ class Sac:
         state = replace(state, actor=self.adam.step(state.actor, gradient, count),
                         temperature=self.adam.step(state.temperature, slope, count),
                         actor_updates=count)
-        return state, {'actor_loss': loss.detach(), 'entropy': entropy,
-                       'temperature': temperature[0]}
+        return state, {'entropy': entropy, 'temperature': temperature[0]}
+
+
+def gaussian(found: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and logarithm of the deviation (B, m) of what an actor puts out (B, 2 m)."""
+    mean, spread = found.chunk(2, dim=-1)
+    low, high = LOG_STD_RANGE
+    return mean, low + 0.5 * (high - low) * (torch.tanh(spread) + 1.0)
+
+
+def squashed(found: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Return actions (B, m) in [-1, 1] and their log-probabilities (B,), of the same."""
+    mean, log_std = gaussian(found)
+    raw = mean + log_std.exp() * noise
+    normal = -0.5 * (noise * noise + log(2.0 * torch.pi)) - log_std
+    squash = 2.0 * (log(2.0) - raw - functional.softplus(-2.0 * raw))  # log(1 - tanh(raw)^2)
+    return torch.tanh(raw), (normal - squash).sum(-1)
 
 
 def biased(mlp: Mlp, parameters: Tensor, value: float) -> Tensor:

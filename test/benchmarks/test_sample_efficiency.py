@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from robot_rl import cell_folder
 from robot_rl.installed import VARIABLE
-from robot_rl.learning.config import LearnerConfig
 from robot_rl.learning.policy import RandomPolicy
 
 sys.path.insert(0, str(FOLDER))
@@ -119,13 +118,12 @@ def test_the_last_episode_is_cut_where_the_steps_are_spent():
     assert len(episode) == 5 and episode.truncated[-1] == 1.0 and not episode.terminated.any()
 
 
-def test_our_learner_takes_so_many_steps_and_is_measured_on_the_way(monkeypatch):
+@pytest.mark.parametrize('side', ['default', 'wide'])
+def test_our_learner_takes_so_many_steps_and_is_measured_on_the_way(monkeypatch, side):
     monkeypatch.setattr(cells, 'world', lambda task: World(20, True))
-    monkeypatch.setattr(cells, 'LearnerConfig', eager)
     monkeypatch.setattr(cells, 'MEASURED', 2)
-    small = replace(cells.DEFAULT.sac, width=8)
-    monkeypatch.setitem(cells.SIDES, 'default', cells.Side(small, 1.0))
-    curve = cells.Cell('Hopper-v5', 'default', 1, 70, 40).curve()
+    monkeypatch.setitem(cells.SIDES, side, small(side))
+    curve = cells.Cell('Hopper-v5', side, 1, 70, 40).curve()
     assert curve == [(40, 40.0), (70, 40.0)]        # 2 for each of an episode's 20 steps
 
 
@@ -137,12 +135,10 @@ def test_without_gymnasium_it_says_what_to_install(monkeypatch):
 
 def test_the_first_episodes_on_the_sparse_task_are_the_explorers(monkeypatch):
     cast, names = [], []
-    monkeypatch.setattr(cells, 'LearnerConfig', eager)
     monkeypatch.setattr(cells, 'MEASURED', 1)
     monkeypatch.setattr(cells, 'EXPLORED', 2)
     monkeypatch.setattr(cells, 'explorers', lambda contract, seed: explorers(contract, [0.5]))
-    monkeypatch.setitem(cells.SIDES, 'explorers',
-                        cells.Side(replace(cells.DEFAULT.sac, width=8), 0.005))
+    monkeypatch.setitem(cells.SIDES, 'explorers', small('explorers', utd_ratio=0.005))
     original = cells.Casting.cast
 
     def noted(self, *arguments):
@@ -168,6 +164,8 @@ def test_the_sparse_reward_pays_for_a_pole_that_stands_over_the_middle(position,
     assert found == paid and (shaped == 1.0 if found else -1.0 <= shaped < 0.0)
 
 
-def eager(**values) -> LearnerConfig:
-    """Return a configuration that compiles nothing: what would take half a minute."""
-    return LearnerConfig(**{**values, 'compiled': False, 'start_transitions': 20})
+def small(side: str, **changes) -> cells.Side:
+    """Return the side as it learns in no time: a narrow one that compiles nothing."""
+    whole = cells.SIDES[side]
+    return cells.Side(replace(whole.sac, width=8), replace(
+        whole.learner, compiled=False, start_transitions=20, **changes))

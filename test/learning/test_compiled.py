@@ -17,6 +17,7 @@ from robot_rl.learning.kickstarting import Kickstarting
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.sac import Batch, Sac
 from robot_rl.learning.steering import Base, Steering
+from robot_rl.learning.xqc import Xqc
 import torch
 import torch._inductor.config
 
@@ -37,6 +38,10 @@ def folders(monkeypatch, tmp_path):
 
 def sac() -> Sac:
     return Sac(N, M, SacConfig(width=16, critics=3, learning_rate=1e-3))
+
+
+def xqc() -> Xqc:
+    return Xqc(N, M, SacConfig(width=16, depth=2, learning_rate=1e-3))
 
 
 def kickstarting() -> Kickstarting:
@@ -63,7 +68,8 @@ def after(rule, start, given: Batch, updates: int = 20) -> dict[str, torch.Tenso
 
 
 @with_compiler
-@pytest.mark.parametrize(('make', 'size'), [(sac, M), (kickstarting, M), (steering, R * M)])
+@pytest.mark.parametrize(('make', 'size'), [
+    (sac, M), (kickstarting, M), (xqc, M), (steering, R * M)])
 def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, tmp_path):
     rule, failures = make(), []
     start = rule.init(torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robot_rl.learning.config import DEMONSTRATOR, METHODS, SIM_OPTIMAL
+from robot_rl.learning.config import CORES, DEMONSTRATOR, METHODS, SAC, SIM_OPTIMAL
 from robot_rl.ros.settings import limit, parameter
 
 
@@ -21,6 +21,8 @@ class Settings:
         ('',), 'Recordings of demonstrations or of earlier sessions, or folders of them')
     method: str = parameter('full', 'What is learned: the actions, or the noise of a demonstrator',
                             choices=METHODS)
+    core: str = parameter(SAC, 'How full is built: sac, or xqc, which learns more of a transition '
+                          'and takes ten times as long', choices=CORES)
     noise_bound: float = parameter(1.5, 'Largest latent noise in steer, each dimension',
                                    low=0.01, high=10.0)
     noise_entropy: float = parameter(0.0, 'Target entropy in steer per noise dimension, nats',
@@ -36,6 +38,8 @@ class Settings:
         False, 'Take one episode after the other: a killed learner then goes on bit for bit')
     threads: int = parameter(1, 'Processor threads of one update', low=1, high=256)
     compiled: bool = parameter(False, 'Compile the updates, for some 1.4 times as many a second')
+    bfloat16: bool = parameter(
+        False, 'Matrix products in bfloat16, on processors with instructions for it')
     seed: int = parameter(0, 'Seed of parameters, batches and noise', low=0)
     utd_ratio: float = parameter(0.0, 'Critic updates per transition of the robot; 0: 4 with a '
                                  'demonstrator, else 1', low=0.0, high=100.0)

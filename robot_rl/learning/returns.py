@@ -1,0 +1,40 @@
+"""How far discounted returns vary, over all transitions so far: the unit of rewards for xqc.py.
+
+Palenicek et al. 2025, arXiv 2509.25174, and Lee et al. 2025, arXiv 2502.15280.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from robot_rl.data.transitions import Transitions
+
+LEAST = 1e-6            # of the deviation
+
+
+class Returns:
+    """Running moments of G_t = r_t + gamma G_(t-1), from 0 at the start of each episode."""
+
+    def __init__(self, discount: float):
+        self._discount = discount
+        self._count, self._mean, self._square = 0, 0.0, 0.0     # _square: sum of (G - mean)^2
+
+    def add(self, transitions: Transitions) -> None:
+        """Take in transitions in their order."""
+        found, past = np.empty(len(transitions)), 0.0
+        over = (transitions.terminated > 0) | (transitions.truncated > 0)
+        for index, (reward, last) in enumerate(zip(transitions.reward.tolist(), over.tolist())):
+            found[index] = past = reward + self._discount * past
+            past = 0.0 if last else past
+        if not len(found):
+            return
+        count = self._count + len(found)
+        apart = found.mean() - self._mean
+        self._square += found.var() * len(found) + apart ** 2 * self._count * len(found) / count
+        self._mean += apart * len(found) / count
+        self._count = count
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation, 1 where there is none yet."""
+        found = (self._square / self._count) ** 0.5 if self._count else 0.0
+        return found if found > LEAST else 1.0

@@ -1,0 +1,129 @@
+"""The learner with core xqc: what it is built of, that it learns, and that it goes on exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from robot_rl.contract import load_contract
+from robot_rl.data.steps import Mode
+from robot_rl.data.transitions import derive_transitions, Transitions
+from robot_rl.errors import UserError
+from robot_rl.learning.config import LearnerConfig, SacConfig
+from robot_rl.learning.learner import Learner
+from robot_rl.learning.policy import decode_policy, RandomPolicy
+from robot_rl.learning.xqc import Xqc
+from robot_rl.sim.episodes import run_episode
+from robot_rl.sim.twin import Twin
+import torch
+
+REACH = load_contract('reach')
+SMALL = SacConfig(width=16, depth=2, actor_period=3)
+FEW = LearnerConfig(core='xqc', start_transitions=20, batch=16)
+
+
+def transitions(count: int, seed: int = 0) -> Transitions:
+    rng = np.random.default_rng(seed)
+    ends = np.zeros((2, count))
+    ends[1, -1:] = 1.0
+    columns = (rng.normal(size=(count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
+               5.0 * rng.normal(size=count), rng.normal(size=(count, 6)), *ends)
+    return Transitions(*(np.asarray(column, np.float32) for column in columns))
+
+
+def fed(**changes) -> Learner:
+    found = Learner(REACH, replace(FEW, **changes), SMALL)
+    for episode in range(4):
+        found.add(f's/{episode}', transitions(10, episode), episode)
+    return found
+
+
+def test_the_robot_runs_a_plain_network_of_the_same_function():
+    found = fed()
+    found.train(12)
+    policy = decode_policy(found.actor(), REACH, 'x')
+    assert policy.version == 12 and len(policy.layers) == 3
+    seen = np.random.default_rng(0).normal(size=(20, 6))
+    mean, _ = found.method.rule.distribution(found.state.actor.value,
+                                             torch.from_numpy(policy.normalizer(seen)))
+    acted = np.array([policy.act(row, None) for row in seen])
+    assert np.allclose(acted, 2.5 * torch.tanh(mean).numpy(), atol=1e-5)
+    assert isinstance(found.method.rule, Xqc)
+
+
+def test_rewards_are_in_the_deviation_of_the_returns(monkeypatch):
+    found, told = fed(), []
+    update = found.method.rule.update
+    monkeypatch.setattr(found.method.rule, 'update', lambda state, batch, *rest: (
+        told.append(batch.reward), update(state, batch, *rest))[1])
+    found.train(1)
+    rewards = found.sources['online'].rows[:, 8]
+    known = found.returns.deviation
+    assert known > 5.0
+    assert set(told[0].tolist()) <= set((rewards / known).tolist())
+
+
+def test_sac_takes_rewards_as_they_are():
+    found = fed(core='sac')
+    assert found.returns.deviation == 1.0 and not isinstance(found.method.rule, Xqc)
+
+
+def test_it_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
+    first = fed()
+    first.train(9)
+    first.save(tmp_path, keep=2)
+    resumed = Learner(REACH, FEW, SMALL)
+    assert 'at 9 updates' in resumed.resume(tmp_path)
+    for episode in range(4):
+        resumed.add(f's/{episode}', transitions(10, episode), episode)
+    first.train(7)
+    resumed.train(7)
+    assert resumed.actor() == first.actor()
+    for name, value in first.state.tensors().items():
+        assert torch.equal(resumed.state.tensors()[name], value), name
+
+
+def test_a_checkpoint_of_the_other_core_is_refused(tmp_path):
+    fed(core='sac').save(tmp_path, keep=2)
+    with pytest.raises(UserError, match='expected the arrays and counters of this learner'):
+        Learner(REACH, FEW, SMALL).resume(tmp_path)
+
+
+@pytest.mark.parametrize('changes', [{'method': 'steer'}, {'start_from': 'sim_optimal'},
+                                     {'start_from': 'demonstrator'}])
+def test_it_starts_from_nothing_only(changes):
+    with pytest.raises(UserError, match='core: expected sac with .*, found xqc, which starts'):
+        Learner(REACH, replace(FEW, **changes), SMALL)
+
+
+def greedy_success(seed: int, contract=REACH) -> float:
+    """Learn online in a twin for 1500 steps; return the greedy success rate of 20 episodes."""
+    action = contract.action
+    found = Learner(contract, LearnerConfig(core='xqc', seed=seed, start_transitions=300,
+                                            batch=128),
+                    SacConfig(width=96, depth=2, discount=0.9, learning_rate=1e-3,
+                              target_rate=0.05, actor_period=3, initial_temperature=0.1))
+    twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
+    while len(found.sources['online']) < 1500:
+        episode += 1
+        records = run_episode(twin, policy, Mode.LEARN, episode, seed)
+        found.add(str(episode), derive_transitions(records, contract), episode)
+        if owed := found.owed:
+            found.train(owed)
+            policy = decode_policy(found.actor(), contract, 'test')
+    fresh = Twin(contract, seed=1000 + seed)
+    return sum(run_episode(fresh, policy, Mode.EVALUATE, number)[-1].success
+               for number in range(20)) / 20
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_it_learns_to_reach_within_1500_steps(seed):
+    assert greedy_success(seed) >= 0.9
+
+
+def test_it_does_not_learn_to_reach_without_reward():
+    def nothing(observation, action, next_observation):
+        reward, terminated = REACH.reward(observation, action, next_observation)
+        return 0.0 * reward, terminated
+    assert greedy_success(0, replace(REACH, reward=nothing)) < 0.5
