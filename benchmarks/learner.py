@@ -6,8 +6,10 @@
 
 Every side is a process, asked in turn for as many updates (learner_sides.py), of networks with
 as many weights; all draw their batches from a buffer. What counts is the ratio of processor
-times, round by round. The roofline is how many such updates the matrix products alone would
-allow, by the speed of a large float32 product on the same thread; `share` is what we reach of it.
+times, round by round. Peers are held against the faster of our two in float32; `bfloat16`, which
+is compiled, too, pays where the processor has instructions for it (AMX). The roofline is how many
+such updates the matrix products alone would allow, by the speed of a large float32 product on the
+same thread; `share` is what we reach of it.
 
 Peers that are not installed beside robot_rl may be elsewhere: --peers /their/venv/bin/python.
 """
@@ -35,8 +37,9 @@ SETTINGS = {
     'UTD 20': {**SIZES, 'critics': 10, 'subset': 10, 'layer_norm': True, 'actor_period': 20,
                'utd': 20},
 }
-SIDES = {'UTD 1': ('ours', 'ours, compiled', 'stable-baselines3', 'SBX'),
-         'UTD 20': ('ours', 'ours, compiled', 'SBX')}
+OURS = ('ours', 'ours, compiled', 'ours, bfloat16')
+EXACT = OURS[:2]                # products in float32, as the peers'
+SIDES = {'UTD 1': (*OURS, 'stable-baselines3', 'SBX'), 'UTD 20': (*OURS, 'SBX')}
 GOALS = (       # (setting, who is as fast as whom, times)
     ('UTD 1', 'stable-baselines3', 2.0), ('UTD 1', 'SBX', 1.0),
     ('UTD 20', 'SBX', 1.0), ('UTD 20', 'ours', 1.5))
@@ -119,9 +122,9 @@ def measure(name: str, rounds: int, pythons: dict[str, str]) -> list[dict]:
             'updates_per_second': round(rate, 1),
             'on_the_clock': round(1.0 / float(np.median(walls[:, index])), 1),
             'share': round(rate / roofline, 3), 'roofline': round(roofline, 1),
-            # How many times as fast our two are as this one.
+            # How many times as fast ours are as this one.
             'ratios': {one.name: ratio(processors[:, index] / processors[:, number])
-                       for number, one in enumerate(sides) if one.name.startswith('ours')}})
+                       for number, one in enumerate(sides) if one.name in OURS}})
     return rows
 
 
@@ -130,19 +133,22 @@ def ratio(found: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in np.quantile(found, (0.5, 0.25, 0.75))]
 
 
+def counted(row: dict) -> list[list[float]]:
+    """Return the ratios to this row that count: to our eager update those of the others."""
+    sides = OURS[1:] if row['side'] == 'ours' else EXACT
+    return [row['ratios'][side] for side in sides if side in row['ratios']]
+
+
 def claims(rows: list[dict]) -> list[dict]:
-    """Return what is claimed; of our two updates the faster one counts."""
+    """Return what is claimed; of our updates that count the fastest one does."""
     by_side = {(row['setting'], row['side']): row for row in rows}
     found = []
     for setting, peer, goal in GOALS:
         name = 'our eager update' if peer == 'ours' else peer
         text = f'{setting}: times as fast as {name}'
         row = by_side[setting, peer]
-        ours = row.get('ratios', {})
-        if peer == 'ours':
-            ours = {side: value for side, value in ours.items() if side != 'ours'}
-        if ours:
-            found.append(at_least(text, max(value[0] for value in ours.values()), goal))
+        if 'ratios' in row and (ratios := counted(row)):
+            found.append(at_least(text, max(value[0] for value in ratios), goal))
         else:
             reason = row.get('missing') or by_side[setting, 'ours, compiled']['missing']
             found.append(not_measured(text, reason))
@@ -158,7 +164,7 @@ def show(result: dict) -> str:
         if 'missing' in row:
             lines.append(f'{head}   {row["missing"]}')
             continue
-        ratios = max(row['ratios'].values())
+        ratios = max(counted(row) or row['ratios'].values())
         text = f'{ratios[0]:.2f} ({ratios[1]:.2f} to {ratios[2]:.2f})'
         lines.append(f'{head}{row["updates_per_second"]:11.1f}'
                      f'{row["share"]:12.2f} of {row["roofline"]:<5.0f}{text:>35}')

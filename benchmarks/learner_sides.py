@@ -28,8 +28,8 @@ class Missing(Exception):
     """Raised by a side that is not what it is asked to be."""
 
 
-def ours(setting: dict, compiled: bool = False) -> tuple[Callable[[int], None], dict]:
-    """Return our learner as the node runs it: draw, normalise, update."""
+def ours(setting: dict, **options) -> tuple[Callable[[int], None], dict]:
+    """Return our learner as the node runs it: draw, normalise, update; with further options."""
     from made_task import made_transitions, write_contract
     from robot_rl.learning.config import LearnerConfig, SacConfig
     from robot_rl.learning.learner import Learner
@@ -42,7 +42,7 @@ def ours(setting: dict, compiled: bool = False) -> tuple[Callable[[int], None], 
     sac = SacConfig(width=setting['width'], depth=2, critics=setting['critics'],
                     critic_subset=setting['subset'], layer_norm=setting['layer_norm'],
                     actor_period=setting['actor_period'])
-    learner = Learner(contract, LearnerConfig(batch=setting['batch'], compiled=compiled), sac)
+    learner = Learner(contract, LearnerConfig(batch=setting['batch'], **options), sac)
     learner.add('0', made_transitions(contract, STORED), 1)
     critic = learner.method.rule.critic
     weights = sum(rows * columns for rows, columns in critic.shapes[::2]) * setting['critics']
@@ -141,6 +141,7 @@ def trained(model, setting: dict) -> Callable[[int], None]:
 
 
 SIDES = {'ours': ours, 'ours, compiled': lambda setting: ours(setting, compiled=True),
+         'ours, bfloat16': lambda setting: ours(setting, compiled=True, bfloat16=True),
          'stable-baselines3': sb3, 'SBX': sbx}
 
 

@@ -38,6 +38,14 @@ def test_the_compiled_update_is_compared_with_the_eager_one_and_not_with_itself(
     assert claims(ours=row('UTD 20', 'ours', 1.0, 1.4))[3] == (1.4, False)
 
 
+def test_bfloat16_counts_beside_our_own_update_and_not_beside_peers_in_float32():
+    rounded = {'ours, bfloat16': [9.0] * 3}
+    found = rows()
+    for each in found:
+        each['ratios'] |= rounded
+    assert [claim['value'] for claim in benchmark.claims(found)] == [2.5, 0.9, 1.2, 9.0]
+
+
 def test_what_is_missing_is_told_and_no_failure():
     lacks = {'setting': 'UTD 1', 'side': 'SBX', 'missing': 'peer not installed: pip install x'}
     claim = benchmark.claims(rows(SBX=lacks))[1]

@@ -397,10 +397,10 @@ def test_a_checkpoint_from_before_there_were_starts_is_taken_up(tmp_path):
     assert (resumed.updates, resumed.started_from, resumed.waiting) == (4, '', False)
 
 
-def greedy_success(seed: int, contract=REACH, steps: int = 2000) -> float:
+def greedy_success(seed: int, contract=REACH, steps: int = 2000, **config) -> float:
     """Learn online in a twin for so many steps; return the greedy success rate of 20 episodes."""
     action = contract.action
-    found = Learner(contract, LearnerConfig(seed=seed, start_transitions=300),
+    found = Learner(contract, LearnerConfig(seed=seed, start_transitions=300, **config),
                     SacConfig(width=128))
     twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
     while len(found.sources['online']) < steps:
@@ -418,6 +418,10 @@ def greedy_success(seed: int, contract=REACH, steps: int = 2000) -> float:
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_it_learns_to_reach_within_2000_steps(seed):
     assert greedy_success(seed) >= 0.9
+
+
+def test_it_learns_as_much_where_products_are_rounded():
+    assert greedy_success(0, bfloat16=True) >= 0.9
 
 
 def test_it_does_not_learn_to_reach_without_reward():
