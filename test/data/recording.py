@@ -8,9 +8,10 @@ import time
 
 import numpy as np
 from robot_rl.data import cdr
-from robot_rl.data.bag import BagWriter
+from robot_rl.data.bag import BagWriter, read_info
 from robot_rl.data.recorder import EpisodeRecorder, RecorderSettings, Topic
 from robot_rl.data.steps import Mode, Source, Status, Step, STEPS_TYPE
+from robot_rl.data.transitions import COLUMNS
 
 STEPS = '/policy_server/steps'
 TOPICS = [Topic('/joint_states', 'sensor_msgs/msg/JointState'),
@@ -67,6 +68,17 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0):
         assert time.monotonic() < deadline, 'the condition stayed false'
         time.sleep(0.002)
     return value
+
+
+def same_bits(first, second) -> bool:
+    """Tell whether transitions are the same to the bit."""
+    return all(getattr(first, name).tobytes() == getattr(second, name).tobytes()
+               for name in COLUMNS)
+
+
+def custom(folder) -> dict[str, str]:
+    """Return what a bag says of itself."""
+    return read_info(folder).custom_data
 
 
 class Recording:
