@@ -7,7 +7,7 @@ XQC, Palenicek et al. 2025, arXiv 2509.25174.
 
 The running moments are in the flat tensor beside the parameters: they have no gradient, so Adam
 leaves them, and a network is one tensor still. Called, a network uses them; `of_batch` uses those
-of the batch instead, and `settle` takes them in.
+of the batch instead, and `take_in` keeps these.
 """
 
 from __future__ import annotations
@@ -56,16 +56,18 @@ class BatchNormMlp:
         return [part.unflatten(1, shape)
                 for part, shape in zip(flat.split(sizes, dim=1), self.shapes)]
 
-    def settle(self, flat: Tensor, moments: list[Tensor] | None = None) -> Tensor:
-        """Return (members, P) with weights of unit norm; moments of a batch taken in."""
+    def settle(self, flat: Tensor) -> Tensor:
+        """Return (members, P) with weights of unit norm."""
         parts = self.split(flat)
-        for index, part in enumerate(parts[:-1]):
-            if index % 2:
-                parts[index] = part / part.norm(dim=1, keepdim=True)
-            elif moments is not None:
-                running = part[:, 2:].lerp(moments[index // 2], NEW)
-                parts[index] = torch.cat((part[:, :2], running), 1)
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        parts[1:-1:2] = [part / part.norm(dim=1, keepdim=True) for part in parts[1:-1:2]]
+        return _joined(parts)
+
+    def take_in(self, flat: Tensor, moments: list[Tensor]) -> Tensor:
+        """Return (members, P) whose running moments are nearer to those of a batch."""
+        parts = self.split(flat)
+        parts[:-1:2] = [torch.cat((part[:, :2], part[:, 2:].lerp(found, NEW)), 1)
+                        for part, found in zip(parts[:-1:2], moments)]
+        return _joined(parts)
 
     def layers(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return one network (1, P) as a plain one: weight (in, out) and bias (out,) per layer."""
@@ -105,6 +107,10 @@ class BatchNormMlp:
                 hidden = functional.relu(hidden)
             hidden = torch.bmm(hidden, weight)
         return hidden + last
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.flatten(1) for part in parts], 1)
 
 
 def _affine(norm: Tensor, moments: Tensor, shifted: bool) -> tuple[Tensor, Tensor]:

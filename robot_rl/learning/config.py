@@ -62,7 +62,7 @@ class LearnerConfig:
     seed: int = 0
     method: str = FULL              # or steer: learn the latent noise of a demonstrator
     core: str = SAC                 # or XQC: batch-normed, distributional, slower, with depth 4
-    utd_ratio: float = 0.0          # critic updates per transition of the robot; 0: as above
+    utd_ratio: float = 0.0          # critic updates per transition; 0: (TAUGHT_)UTD_RATIO
     batch: int = 256                # rows per update
     start_transitions: int = 1000   # collected before the first update
     critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio

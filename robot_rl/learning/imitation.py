@@ -20,7 +20,7 @@ def imitate(sac: Sac, actor: Tensor, base: Base, observation: Tensor,
     """Return an actor (1, P) of maximum likelihood at the base's first actions.
 
     Observations (N, n) are normalised as the base's; they are drawn with replacement. What
-    demonstrations leave open is nearly at rest, as it is where steering begins.
+    demonstrations leave open is nearly at rest.
     """
     drawn = torch.randint(len(observation), (PAIRS,), generator=generator)
     seen = observation[drawn]

@@ -4,7 +4,8 @@ Kickstarting, Schmitt et al. 2018, arXiv 1803.03835: the actor's loss has a dist
 beside what it is to raise, whose weight falls as it learns. In proportion to the critics' values,
 as of TD3+BC, Fujimoto and Gu 2021, arXiv 2106.06860. Here the teacher is the actor itself, as it
 was when it had been fitted to a demonstrator (imitation.py). Without it success falls to zero
-first, and has to be found again.
+first, and has to be found again. It holds little where all rewards are 0 but that of a success:
+values are near 0 there as long as the critics know of none.
 """
 
 from __future__ import annotations
@@ -31,8 +32,7 @@ class KickstartState(SacState):
 class Kickstarting(Sac):
     """The update rule for given sizes; holds no state that changes."""
 
-    def __init__(self, observation_size: int, action_size: int, config: KickstartConfig):
-        super().__init__(observation_size, action_size, config)
+    config: KickstartConfig
 
     def init(self, generator: torch.Generator) -> KickstartState:
         """Return fresh parameters; the actor is its own teacher, at a low temperature."""

@@ -22,7 +22,7 @@ from robot_rl.learning.config import (
     DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SAC, SacConfig, STEER, SteerConfig, XQC)
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
-from robot_rl.learning.methods import digest_of, Full, Kickstart, Steer, Wide
+from robot_rl.learning.methods import digest_of, Full, FullXqc, Kickstart, Steer
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.precision import products
 from robot_rl.learning.replay import draw, Replay, shares
@@ -30,6 +30,7 @@ from robot_rl.learning.returns import Returns
 from robot_rl.learning.sac import Batch, SacState
 from robot_rl.learning.seen import Seen
 from robot_rl.learning.steering import Base
+from robot_rl.learning.xqc import MOST
 import torch
 
 ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
@@ -49,6 +50,9 @@ class Learner:
         if config.method == STEER and config.start_from not in ('', DEMONSTRATOR):
             raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
                             f'{config.start_from}')
+        if config.core == XQC and config.batch < 2:
+            raise UserError(f'batch: expected at least 2 with core {XQC}, which norms by the '
+                            f'batch, found {config.batch}')
         if config.core == XQC and (config.method != FULL or config.start_from):
             raise UserError(f'core: expected {SAC} with method {config.method} and start_from '
                             f'"{config.start_from}", found {XQC}, which starts from nothing')
@@ -62,7 +66,7 @@ class Learner:
         self.state: SacState | None = None
         self.sources: dict[str, Replay] = {}
         self.counts = dict.fromkeys(self.weights, 0)    # transitions by source
-        self.returns = Returns(sac.discount)    # of core XQC
+        self.returns = Returns(sac.discount, MOST)      # of core XQC
         self.episodes = Seen()                  # ids of the robot's
         self.updates = 0
         self.started_from = ''                  # what the actor was before its first update
@@ -85,6 +89,7 @@ class Learner:
         if not self.episodes.add(episode_id):
             return False
         self._add(source, transitions)
+        self._note(transitions)
         if transitions.human.any():
             self._add('demos', interventions(transitions))
         self.newest_stamp = max(self.newest_stamp, stamp)
@@ -94,6 +99,7 @@ class Learner:
     def add_demos(self, transitions: Transitions) -> None:
         """Add transitions of a demonstration, or of an earlier session."""
         self._add('demos', transitions)
+        self._note(transitions)
 
     @property
     def waiting(self) -> bool:
@@ -161,7 +167,7 @@ class Learner:
 
     def _acting(self) -> Full:
         if self.config.core == XQC:
-            return Wide(self.contract, self.sac)
+            return FullXqc(self.contract, self.sac)
         if self.config.start_from != DEMONSTRATOR:
             return Full(self.contract, self.sac)
         return Kickstart(self.contract, KickstartConfig(
@@ -209,7 +215,7 @@ class Learner:
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
         period, warmup = self.sac.actor_period, self.config.critic_warmup
-        rule, unit = self.method.rule, self.returns.deviation
+        rule, unit = self.method.rule, self.returns.unit
         metrics: dict[str, torch.Tensor] = {}
         with products(self.config.bfloat16):
             for _ in range(count):
@@ -221,7 +227,8 @@ class Learner:
                 self.state, latest = rule.update(self.state, batch, self.generator, with_actor)
                 metrics |= latest
                 self.updates += 1
-        return {name: float(value) for name, value in metrics.items()}
+        return {name: float(value) * (unit if name == 'q_mean' else 1.0)
+                for name, value in metrics.items()}
 
     def actor(self) -> bytes:
         """Return the current actor as a policy artifact; its version is the update count."""
@@ -262,10 +269,7 @@ class Learner:
     def _take(self, path: Path, arrays: dict, manifest: dict) -> None:
         """Go on from a checkpoint; raise UserError before anything changes."""
         method = self._method_of(path, arrays, manifest)
-        if ('teacher' in arrays) != isinstance(method, Kickstart):
-            raise UserError(f"{path}: start_from: expected '{self.config.start_from}', found "
-                            f"{DEMONSTRATOR if 'teacher' in arrays else 'another'}; give the "
-                            'parameters that it was made with, or another folder')
+        self._check_kind(path, manifest)
         sac = asdict(method.rule.config)
         if manifest.get('sac') != sac:
             raise UserError(f'{path}: {_differences(sac, manifest.get("sac"))}; give the '
@@ -290,6 +294,16 @@ class Learner:
         self.state = method.state.from_tensors(tensors)
         self.updates, self.started_from = manifest['updates'], started_from
 
+    def _check_kind(self, path: Path, manifest: dict) -> None:
+        """Raise UserError for a checkpoint of full that is built in another way."""
+        made = manifest.get('learner')
+        made = made if isinstance(made, dict) and self.config.method == FULL else {}
+        for name, kind in (('core', str), ('start_from', lambda start: start == DEMONSTRATOR)):
+            mine = getattr(self.config, name)
+            if kind(found := made.get(name, mine)) != kind(mine):
+                raise UserError(f'{path}: {name}: expected "{mine}", found "{found}"; give the '
+                                'parameters that it was made with, or another folder')
+
     def _method_of(self, path: Path, arrays: dict, manifest: dict) -> Full | Steer:
         """Return the method that a checkpoint goes on with; it brings what it steers."""
         digest = manifest.get('demonstrator')
@@ -313,12 +327,14 @@ class Learner:
 
     def _add(self, source: str, transitions: Transitions) -> None:
         self.counts[source] += len(transitions)
-        if self.config.core == XQC:
-            self.returns.add(transitions)
         if self.method is None:
             self._early.append((source, transitions))
         else:
             self.sources[source].add(self.method.rows(transitions))
+
+    def _note(self, transitions: Transitions) -> None:
+        if self.config.core == XQC:
+            self.returns.add(transitions)
 
     def _observations(self) -> np.ndarray:
         n = len(self.contract.layout)

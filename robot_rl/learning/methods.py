@@ -45,13 +45,13 @@ class Full:
 
 
 class Kickstart(Full):
-    """The same, held near the actor that it began with."""
+    """As Full, held near the actor that it began with."""
 
     state, rule_type = KickstartState, Kickstarting
 
 
-class Wide(Full):
-    """The same with critics that tell distributions."""
+class FullXqc(Full):
+    """As Full, by XQC."""
 
     rule_type = Xqc
 

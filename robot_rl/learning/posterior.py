@@ -147,6 +147,7 @@ class Fit:
         self.calibration = {
             'levels': list(LEVELS), 'covered': list(found.shares), 'states': len(held_out.done),
             'trajectories': len(self.data.fold), 'folds': self.data.folds, 'alpha': self.alpha,
+            'aim': TARGET if self._perturbs else aim(len(self.data.fold)),
             'search': list(self._search)}
         self.stage = STAGES[-1]
 
@@ -316,7 +317,8 @@ def aim(trajectories: int) -> float:
     As many as they say would be too few: an alpha that suits these trajectories suits the next
     one less. It is the finite-sample quantile of conformal prediction, ceil((n + 1) TARGET) / n
     without the ceiling, as steps are counted (Vovk et al. 2005; arXiv 2107.07511), where those
-    that may be exchanged are whole trajectories (arXiv 1809.07441).
+    that may be exchanged are whole trajectories (arXiv 1809.07441). Of up to 9 it is all, which
+    in effect asks for the largest alpha there is.
     """
     return min(TARGET * (1.0 + 1.0 / trajectories), 1.0)
 
@@ -340,7 +342,7 @@ def plot(calibration: dict) -> bytes:
     for axes in beside:
         _, alphas, shares = zip(*search)
         axes.plot(alphas, shares, marker='o', linestyle='none', markersize=4)
-        axes.axhline(aim(calibration['trajectories']), color='0.6', linestyle=':')
+        axes.axhline(calibration['aim'], color='0.6', linestyle=':')
         axes.set(xlabel='alpha', ylabel=f'held-out actions in the {TARGET:.0%} region',
                  title='alpha by held-out coverage')
     target = io.BytesIO()

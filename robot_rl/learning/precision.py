@@ -12,10 +12,14 @@ import torch
 def products(bfloat16: bool) -> Iterator[None]:
     """Round what products of float32 take to 8 bits within, where asked for; sums stay float32.
 
-    Without effect on a processor that has no instructions for it.
+    Without effect on a processor that has no instructions for it. It holds for the whole process:
+    one thread at a time.
     """
+    if not bfloat16:
+        yield
+        return
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision('medium' if bfloat16 else before)
+    torch.set_float32_matmul_precision('medium')
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
-"""How far discounted returns vary, over all transitions so far: the unit of rewards for xqc.py.
+"""The unit of rewards for xqc.py: how far discounted returns vary, over all episodes so far.
 
-Palenicek et al. 2025, arXiv 2509.25174, and Lee et al. 2025, arXiv 2502.15280.
+Their deviation: Palenicek et al. 2025, arXiv 2509.25174. At least so large that the largest of
+them is within the bins: Lee et al. 2025, arXiv 2502.15280.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import numpy as np
 from robot_rl.data.transitions import Transitions
 
-LEAST = 1e-6            # of the deviation
+LEAST = 1e-6            # of a unit
 
 
 class Returns:
     """Running moments of G_t = r_t + gamma G_(t-1), from 0 at the start of each episode."""
 
-    def __init__(self, discount: float):
-        self._discount = discount
+    def __init__(self, discount: float, most: float):
+        self._discount, self._most = discount, most     # most units that a return may have
         self._count, self._mean, self._square = 0, 0.0, 0.0     # _square: sum of (G - mean)^2
+        self._largest = 0.0                                     # |G|
 
     def add(self, transitions: Transitions) -> None:
         """Take in transitions in their order."""
@@ -32,9 +34,11 @@ class Returns:
         self._square += found.var() * len(found) + apart ** 2 * self._count * len(found) / count
         self._mean += apart * len(found) / count
         self._count = count
+        self._largest = max(self._largest, float(np.abs(found).max()))
 
     @property
-    def deviation(self) -> float:
-        """The standard deviation, 1 where there is none yet."""
-        found = (self._square / self._count) ** 0.5 if self._count else 0.0
+    def unit(self) -> float:
+        """What rewards are divided by, 1 where there is nothing to go by."""
+        deviation = (self._square / self._count) ** 0.5 if self._count else 0.0
+        found = float(max(deviation, self._largest / self._most))
         return found if found > LEAST else 1.0

@@ -165,43 +165,50 @@ class Sac:
         values = self.values(parameters, batch.observation, batch.action)
         loss = ((values - goal) ** 2).mean(1).sum()
         gradient, = torch.autograd.grad(loss, parameters)
+        return self.descend(state, gradient), {'critic_loss': loss.detach(),
+                                               'q_mean': values.detach().mean()}
+
+    def descend(self, state: SacState, gradient: Tensor) -> SacState:
+        """Return the state after one step of the critics along their gradient (E, P)."""
         updates = state.updates + 1.0
-        critic = self.adam.step(state.critic, gradient, updates)
+        critic = self.moved(self.critic, state.critic, gradient, updates)
         target = state.target.lerp(critic.value, self.config.target_rate)
-        state = replace(state, critic=critic, target=target, updates=updates)
-        return state, {'critic_loss': loss.detach(), 'q_mean': values.detach().mean()}
+        return replace(state, critic=critic, target=target, updates=updates)
+
+    def moved(self, mlp, slot: Slot, gradient: Tensor, count: Tensor) -> Slot:
+        """Return a network's slot after its step number `count`."""
+        return self.adam.step(slot, gradient, count)
 
     def actor_values(self, state, observation: Tensor, action: Tensor) -> Tensor:
-        """Return what the actor raises, (E, B)."""
+        """Return (., B), the mean of which the actor raises: of all critics, as REDQ."""
         return self.values(state.critic.value, observation, action)
+
+    def explore(self, actor: Tensor, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """As sample, of an actor that is being learned."""
+        return self.sample(actor, observation, noise)
 
     def penalty(self, state, actor: Tensor, observation: Tensor, value: Tensor) -> Tensor | float:
         """Return what an actor (1, P) pays for what it does; value (B,) is what it would raise."""
         return 0.0
 
     def step_actor(self, state, batch, noise: Tensor) -> tuple[SacState, dict[str, Tensor]]:
-        """Raise the ensemble's mean value (as REDQ) plus entropy; move the temperature."""
+        """Raise value plus entropy, less the penalty; move the temperature."""
         parameters = state.actor.value.detach().requires_grad_()
-        action, log_prob = self.sample(parameters, batch.observation, noise)
+        action, log_prob = self.explore(parameters, batch.observation, noise)
         value = self.actor_values(state, batch.observation, action).mean(0)
         temperature = state.temperature.value.exp()[0]
         loss = (temperature * log_prob - value).mean()
         loss = loss + self.penalty(state, parameters, batch.observation, value)
         gradient, = torch.autograd.grad(loss, parameters)
-        state, metrics = self.improve(state, gradient, log_prob, temperature)
-        return state, metrics | {'actor_loss': loss.detach()}
-
-    def improve(self, state, gradient: Tensor, log_prob: Tensor, temperature: Tensor
-                ) -> tuple[SacState, dict[str, Tensor]]:
-        """One step of the actor along its gradient, and of the temperature it was found with."""
         count = state.actor_updates + 1.0
         entropy = -log_prob.detach().mean()
         # d/d(log temperature) of temperature * (entropy - target entropy)
         slope = (temperature * (entropy - self.target_entropy)).reshape(1, 1)
-        state = replace(state, actor=self.adam.step(state.actor, gradient, count),
+        state = replace(state, actor=self.moved(self.actor, state.actor, gradient, count),
                         temperature=self.adam.step(state.temperature, slope, count),
                         actor_updates=count)
-        return state, {'entropy': entropy, 'temperature': temperature[0]}
+        return state, {'actor_loss': loss.detach(), 'entropy': entropy,
+                       'temperature': temperature[0]}
 
 
 def gaussian(found: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,5 +75,5 @@ def expectation(learner: Learner, transitions) -> dict[str, float]:
         values = rule.values(learner.state.critic.value, observation,
                              torch.from_numpy(np.ascontiguousarray(rows.action[:1])))
     discount = learner.sac.discount ** np.arange(len(transitions))
-    return {'q_first': float(values.mean()),
+    return {'q_first': float(values.mean()) * learner.returns.unit,
             'return_discounted': float((transitions.reward * discount).sum())}

@@ -67,33 +67,34 @@ def test_the_gradient_is_torchs_and_moments_have_none():
     assert torch.allclose(last[0], linears[-1].bias.grad, rtol=1e-3, atol=1e-3)
 
 
-def test_to_settle_takes_in_the_moments_as_torch_does_and_makes_weights_of_unit_norm():
+def test_moments_of_a_batch_are_taken_in_as_torch_does_with_the_variance_of_all():
     mlp, flat = made()
     _, moments = mlp.of_batch(flat, inputs())
-    settled = mlp.split(mlp.settle(3.0 * flat, moments))
-    before = mlp.split(3.0 * flat)
-    network = torch_network(mlp, 3.0 * flat, 0).train()
+    taken, before = mlp.split(mlp.take_in(flat, moments)), mlp.split(flat)
+    network = torch_network(mlp, flat, 0).train()
     network[0](inputs())
-    assert torch.allclose(settled[0][0, 2], network[0].running_mean, atol=1e-5)
-    unbiased = before[0][0, 3] * (1 - NEW) + NEW * inputs().var(0, correction=0)
-    assert torch.allclose(settled[0][0, 3], unbiased, atol=1e-5)
-    for norm, was in zip(settled[:-1:2], before[:-1:2]):
-        assert torch.equal(norm[:, :2], was[:, :2])
-    for weight in settled[1::2]:
-        assert torch.allclose(weight.norm(dim=1), torch.ones(()), atol=1e-6)
-    assert torch.equal(settled[-1], before[-1])
+    assert torch.allclose(taken[0][0, 2], network[0].running_mean, atol=1e-5)
+    biased = before[0][0, 3] * (1 - NEW) + NEW * inputs().var(0, correction=0)
+    assert torch.allclose(taken[0][0, 3], biased, atol=1e-5)
+    for norm, was in zip(taken[:-1:2], before[:-1:2]):
+        assert torch.equal(norm[:, :2], was[:, :2]) and not torch.equal(norm[:, 2:], was[:, 2:])
+    assert all(map(torch.equal, taken[1::2] + taken[-1:], before[1::2] + before[-1:]))
 
 
-def test_without_moments_only_weights_are_settled():
+def test_to_settle_makes_weights_of_unit_norm_and_changes_nothing_else():
     mlp, flat = made()
-    assert torch.allclose(mlp.settle(flat), flat, atol=1e-6)
+    settled, before = mlp.split(mlp.settle(3.0 * flat)), mlp.split(3.0 * flat)
+    for weight, was in zip(settled[1::2], before[1::2]):
+        assert torch.allclose(weight.norm(dim=1), torch.ones(()), atol=1e-6)
+        assert torch.allclose(was, 3.0 * weight, atol=1e-5)
+    assert all(map(torch.equal, settled[:-1:2] + settled[-1:], before[:-1:2] + before[-1:]))
 
 
 def test_moments_of_many_batches_come_to_those_of_the_data():
     mlp = BatchNormMlp(SIZES)
     flat = mlp.init(1, torch.Generator().manual_seed(0))
     for seed in range(600):
-        flat = mlp.settle(flat, mlp.of_batch(flat, inputs(seed))[1])
+        flat = mlp.take_in(flat, mlp.of_batch(flat, inputs(seed))[1])
     norm = mlp.split(flat)[0][0]
     assert torch.allclose(norm[2], torch.ones(5), atol=0.15)
     assert torch.allclose(norm[3], torch.full((5,), 4.0), rtol=0.15)

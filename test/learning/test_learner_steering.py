@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 from demonstrators import demonstrator
 import numpy as np
@@ -15,7 +16,7 @@ from robot_rl.learning import imitation
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor, decode_demonstrator
 from robot_rl.learning.learner import Learner
-from robot_rl.learning.steering import Base
+from robot_rl.learning.steering import Base, OPEN_STD
 import torch
 
 REACH = load_contract('reach')
@@ -305,6 +306,26 @@ def test_no_deviation_of_an_imitated_actor_falls_below_the_floor(monkeypatch):
     assert log_std.exp().mean() == pytest.approx(imitation.FLOOR, rel=0.3)
 
 
+def test_what_demonstrations_leave_open_rests_in_what_an_actor_imitates(monkeypatch):
+    monkeypatch.setattr(imitation, 'UPDATES', 800)
+    asked, seen = [], torch.zeros(300, 6)
+
+    class Open:
+        """Acts by its one latent of the spread alone."""
+
+        denoiser, latents = SimpleNamespace(chunk_size=2), 3
+
+        def __call__(self, observation, noise):
+            asked.append(noise)
+            return 0.5 * noise[:, 2:].expand(-1, 2)
+
+    found = learner(STARTING)
+    imitation.imitate(found.method.rule, found.state.actor.value, Open(), seen, found.generator)
+    noise = torch.cat(asked)
+    assert noise[:, :2].std() == pytest.approx(1.0, abs=0.05)
+    assert noise[:, 2].std() == pytest.approx(OPEN_STD, abs=0.01)
+
+
 def test_an_actor_waits_for_states_to_imitate_the_demonstrator_in(quick):
     found = learner(STARTING)
     found.start_from(BASE, 'x')
@@ -345,8 +366,7 @@ def test_what_an_imitated_actor_is_held_near_outlives_the_learner(tmp_path, quic
 @pytest.mark.parametrize('made, taken', [('demonstrator', ''), ('', 'demonstrator')])
 def test_a_checkpoint_of_another_start_is_refused(tmp_path, made, taken):
     learner(STARTING, start_from=made).save(tmp_path, keep=2)
-    with pytest.raises(UserError, match=f"start_from: expected '{taken}', found "
-                                        f"{made or 'another'}; give the parameters"):
+    with pytest.raises(UserError, match=f'start_from: expected "{taken}", found "{made}"; give'):
         learner(STARTING, start_from=taken).resume(tmp_path)
 
 

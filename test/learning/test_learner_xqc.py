@@ -13,6 +13,7 @@ from robot_rl.errors import UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, RandomPolicy
+from robot_rl.learning.training_curves import expectation
 from robot_rl.learning.xqc import Xqc
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.twin import Twin
@@ -52,21 +53,21 @@ def test_the_robot_runs_a_plain_network_of_the_same_function():
     assert isinstance(found.method.rule, Xqc)
 
 
-def test_rewards_are_in_the_deviation_of_the_returns(monkeypatch):
+def test_rewards_are_in_a_unit_that_follows_the_returns(monkeypatch):
     found, told = fed(), []
     update = found.method.rule.update
     monkeypatch.setattr(found.method.rule, 'update', lambda state, batch, *rest: (
         told.append(batch.reward), update(state, batch, *rest))[1])
     found.train(1)
     rewards = found.sources['online'].rows[:, 8]
-    known = found.returns.deviation
+    known = found.returns.unit
     assert known > 5.0
     assert set(told[0].tolist()) <= set((rewards / known).tolist())
 
 
 def test_sac_takes_rewards_as_they_are():
     found = fed(core='sac')
-    assert found.returns.deviation == 1.0 and not isinstance(found.method.rule, Xqc)
+    assert found.returns.unit == 1.0 and not isinstance(found.method.rule, Xqc)
 
 
 def test_it_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
@@ -86,8 +87,34 @@ def test_it_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
 
 def test_a_checkpoint_of_the_other_core_is_refused(tmp_path):
     fed(core='sac').save(tmp_path, keep=2)
-    with pytest.raises(UserError, match='expected the arrays and counters of this learner'):
+    with pytest.raises(UserError, match='core: expected "xqc", found "sac"; give the param'):
         Learner(REACH, FEW, SMALL).resume(tmp_path)
+
+
+def test_what_a_person_did_counts_once_among_the_returns():
+    plain, helped = fed(), Learner(REACH, FEW, SMALL)
+    for episode in range(4):
+        shown = transitions(10, episode)
+        shown.human[2:5] = 1.0
+        helped.add(f's/{episode}', shown, episode)
+    assert helped.counts['demos'] == 12 and helped.returns.unit == plain.returns.unit
+
+
+def test_what_it_tells_of_values_is_in_the_units_of_the_rewards():
+    found = fed()
+    found.train(3)
+    told = expectation(found, transitions(10))
+    rule, seen = found.method.rule, transitions(10)
+    normalised = torch.from_numpy(found.normalizer(seen.observation[:1]))
+    values = rule.values(found.state.critic.value, normalised,
+                         torch.from_numpy(seen.action[:1] / 2.5))
+    assert told['q_first'] == pytest.approx(float(values.mean()) * found.returns.unit, rel=1e-4)
+    assert found.train(1)['q_mean'] == pytest.approx(told['q_first'], abs=found.returns.unit)
+
+
+def test_a_batch_of_one_has_no_moments():
+    with pytest.raises(UserError, match='batch: expected at least 2 with core xqc, .* found 1'):
+        fed(batch=1)
 
 
 @pytest.mark.parametrize('changes', [{'method': 'steer'}, {'start_from': 'sim_optimal'},

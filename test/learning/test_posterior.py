@@ -221,6 +221,11 @@ def test_the_artifact_tells_how_it_was_made(calibrated):
     assert manifest['provenance']['calibration'] == calibrated.calibration
 
 
+def test_what_was_aimed_at_is_told(calibrated, noisy):
+    assert calibrated.calibration['aim'] == posterior.aim(14)
+    assert noisy.calibration['aim'] == posterior.TARGET
+
+
 def test_the_plot_is_a_picture(calibrated):
     for calibration in (calibrated.calibration, calibrated.calibration | {'search': []}):
         assert plot(calibration).startswith(b'\x89PNG')

@@ -27,10 +27,12 @@ def test_an_error_leaves_things_as_they_were():
     assert precision() == before
 
 
-def test_the_sums_stay_close():
+def test_where_the_processor_has_it_products_are_rounded_and_stay_close():
     g = torch.Generator().manual_seed(0)
-    one, other = torch.randn(64, 256, generator=g), torch.randn(256, 64, generator=g)
+    one, other = torch.randn(512, 512, generator=g), torch.randn(512, 512, generator=g)
     exact = one @ other
     with products(True):
         found = one @ other
-    assert (found - exact).abs().max() < 0.3        # of values that vary by 16
+    assert (found - exact).abs().max() < 0.5        # of values that vary by 23
+    if torch.cpu._is_amx_tile_supported():
+        assert (found - exact).abs().max() > 0.01

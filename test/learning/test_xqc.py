@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from robot_rl.learning.config import SacConfig
-from robot_rl.learning.sac import Batch, SacState
+from robot_rl.learning.sac import Batch, SacState, squashed
 from robot_rl.learning.xqc import BINS, MOST, Xqc
 import torch
 
@@ -109,16 +109,64 @@ def test_the_goal_is_of_the_target_that_expects_least():
     assert torch.allclose(told[0][:, 20], torch.ones(B))
 
 
-def test_weights_stay_of_unit_norm_and_moments_move():
+def written_out(rule: Xqc, state: SacState, given: Batch, noise: torch.Tensor) -> float:
+    """Return the critics' loss by its definition, value by value."""
+    action, log_prob = rule.sample(state.actor.value, given.next_observation, noise)
+    both = torch.cat((torch.cat((given.observation, given.action), -1),
+                      torch.cat((given.next_observation, action), -1)))
+    told = rule.critic.of_batch(state.critic.value, both)[0][:, :B].log_softmax(-1)
+    follows = rule.critic.of_batch(state.target, both)[0][:, B:].softmax(-1)
+    total = 0.0
+    for row in range(B):
+        least = min(follows[:, row], key=lambda one: float(one @ rule.bins))
+        goal = torch.zeros(BINS)
+        for index, bin_value in enumerate(rule.bins):
+            value = given.reward[row] + (1.0 - given.terminated[row]) * rule.config.discount * (
+                bin_value - state.temperature.value.exp()[0, 0] * log_prob[row])
+            place = float((value.clamp(-MOST, MOST) + MOST) * (BINS - 1) / (2.0 * MOST))
+            below = min(int(place), BINS - 2)
+            goal[below] += least[index] * (below + 1 - place)
+            goal[below + 1] += least[index] * (place - below)
+        total -= float((goal * told[:, row]).sum()) / B
+    return total
+
+
+def test_the_loss_of_the_critics_is_that_of_its_definition():
+    rule, g = xqc(initial_temperature=0.5), torch.Generator().manual_seed(3)
+    state, noise = after(rule, fresh(rule), 4), torch.randn(B, M, generator=g)
+    state = replace(state, target=fresh(rule, 5).target)
+    given = replace(batch(7), terminated=(torch.rand(B, generator=g) < 0.3).float())
+    _, metrics = rule.step(state, given, noise, state.target, None)
+    assert float(metrics['critic_loss']) == pytest.approx(written_out(rule, state, given, noise),
+                                                          rel=1e-4)
+
+
+def test_the_actor_raises_the_least_critic_by_running_moments():
+    rule, noise = xqc(), torch.randn(B, M, generator=torch.Generator().manual_seed(3))
+    state, given = after(rule, fresh(rule), 4), batch(7)
+    found = rule.actor.of_batch(state.actor.value, given.observation)[0][0]
+    action, log_prob = squashed(found, noise)
+    values = rule.values(state.critic.value, given.observation, action)
+    assert (values[0] < values[1]).any() and (values[0] > values[1]).any()
+    expected = state.temperature.value.exp()[0, 0] * log_prob - values.amin(0)
+    _, metrics = rule.step_actor(state, given, noise)
+    assert float(metrics['actor_loss']) == pytest.approx(float(expected.mean()), rel=1e-4)
+
+
+def test_weights_stay_of_unit_norm_and_moments_follow_every_batch():
     rule = xqc()
     start = fresh(rule)
+    one, _ = rule.update(start, batch(0), torch.Generator().manual_seed(0), False)
     state = after(rule, start, 6)
-    for mlp, flat in ((rule.actor, state.actor.value), (rule.critic, state.critic.value)):
-        *parts, _ = mlp.split(flat)
+    for name in ('actor', 'critic'):
+        mlp = getattr(rule, name)
+        first, then, last = (mlp.split(getattr(one, name).value) for one in (start, one, state))
         assert all(torch.allclose(weight.norm(dim=1), torch.ones(()), atol=1e-5)
-                   for weight in parts[1::2])
-        assert parts[2][:, 2:].abs().max() > 0.0
-    assert not torch.equal(state.actor.value, start.actor.value)
+                   for weight in last[1:-1:2])
+        for before, after_one in zip(first[:-1:2], then[:-1:2]):
+            assert not torch.equal(before[:, 2], after_one[:, 2])
+    assert torch.equal(rule.actor.split(one.actor.value)[1], rule.actor.split(
+        start.actor.value)[1])                      # an update of the critics alone
 
 
 def test_the_same_seed_gives_the_same_bits():

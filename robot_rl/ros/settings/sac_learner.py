@@ -22,7 +22,7 @@ class Settings:
     method: str = parameter('full', 'What is learned: the actions, or the noise of a demonstrator',
                             choices=METHODS)
     core: str = parameter(SAC, 'How full is built: sac, or xqc, which learns more of a transition '
-                          'and takes ten times as long', choices=CORES)
+                          'and takes some 7 times as long', choices=CORES)
     noise_bound: float = parameter(1.5, 'Largest latent noise in steer, each dimension',
                                    low=0.01, high=10.0)
     noise_entropy: float = parameter(0.0, 'Target entropy in steer per noise dimension, nats',
