@@ -89,7 +89,7 @@ def budget(task: str, full: bool) -> Budget:
     return TASKS[task].budget if full else FAST_BUDGET
 
 
-def settings(cells: Sequence[FitCell | TuneCell], recorded) -> dict[str, dict]:
+def settings(cells: Sequence[FitCell | TuneCell], recorded, full: bool) -> dict[str, dict]:
     """Return what the results of each task depend on, beside what names a cell."""
     found = {}
     for cell in (cell for cell in cells if isinstance(cell, FitCell)):
@@ -100,9 +100,7 @@ def settings(cells: Sequence[FitCell | TuneCell], recorded) -> dict[str, dict]:
             'demonstrations': data_digest(recorded(cell.task)),
             'methods': {name: asdict(config) for name, config in METHODS.items()},
             'tuners': {name: asdict(tuner) for name, tuner in TUNERS.items()},
-            'sac': asdict(SAC)})
-    for cell in (cell for cell in cells if isinstance(cell, TuneCell)):
-        found[cell.needs.task]['budget'] = asdict(cell.budget)
+            'sac': asdict(SAC), 'budget': asdict(budget(cell.task, full))})
     return found
 
 
@@ -258,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     recorded = cache(lambda task: demonstrations(task, options.pusht))
     try:
         cells = plan(options)
-        run = CellFolder(options.run_dir, cells, settings(cells, recorded))
+        run = CellFolder(options.run_dir, cells, settings(cells, recorded, options.full))
 
         def taught(cell: FitCell | TuneCell):
             fit = cell if isinstance(cell, FitCell) else cell.needs

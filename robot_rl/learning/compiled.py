@@ -12,6 +12,7 @@ from collections.abc import Callable
 from copy import copy
 import os
 from pathlib import Path
+from types import FunctionType
 
 from robot_rl.learning.sac import Sac
 import torch
@@ -59,7 +60,20 @@ def _compile(step: Callable) -> Callable:
 
     tracing.trace_autograd_ops = True           # the gradient belongs to the step
     compiling.compile_threads = 1               # no worker processes beside the node
-    return torch.compile(step, fullgraph=True, dynamic=False)
+    return torch.compile(_of_its_own(step), fullgraph=True, dynamic=False)
+
+
+def _of_its_own(step: Callable) -> Callable:
+    """Return the same function with code that no other has.
+
+    torch compiles a method anew for each object, and gives up after eight times for the same
+    code: the fifth learner of a process would be eager.
+    """
+    def own(*arguments):
+        return step(*arguments)
+
+    return FunctionType(own.__code__.replace(), own.__globals__, own.__name__,
+                        closure=own.__closure__)
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from robot_rl.learning.sac import Batch, Sac
 from robot_rl.learning.steering import Base, Steering
 from robot_rl.learning.xqc import Xqc
 import torch
+from torch._dynamo.utils import counters
 import torch._inductor.config
 
 REACH = load_contract('reach')
@@ -91,6 +92,23 @@ def test_without_a_compiler_updates_are_eager_and_it_tells_why_once(monkeypatch)
     found = after(compiled(rule, failures.append), start, batch(M))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert len(failures) == 1 and 'it goes on slower' in failures[0]
+
+
+@with_compiler
+def test_every_learner_of_a_process_is_compiled():
+    class Rule:
+        """One of many, each with a number of its own."""
+
+        def __init__(self, factor: float):
+            self.factor = factor
+
+        def step(self, value):
+            return self.factor * value
+
+    failures, before = [], counters['stats']['unique_graphs']
+    for number in range(12):                # torch compiles the same code 8 times at most
+        assert compiled(Rule(number), failures.append).step(torch.ones(1)) == number
+    assert not failures and counters['stats']['unique_graphs'] == before + 12
 
 
 def test_the_rule_that_is_given_stays_eager():
