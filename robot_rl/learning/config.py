@@ -76,6 +76,21 @@ class LearnerConfig:
     compiled: bool = False          # the updates, which takes up to a minute at the first one
     bfloat16: bool = False          # products of the updates, where the processor has them
 
+    def check(self, sac: SacConfig) -> None:
+        """Raise UserError for settings that cannot work together."""
+        if sac.critic_subset > sac.critics:
+            raise UserError(f'critic_subset: expected at most critics = {sac.critics}, '
+                            f'found {sac.critic_subset}')
+        if self.method == STEER and self.start_from not in ('', DEMONSTRATOR):
+            raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
+                            f'{self.start_from}')
+        if self.core == XQC and self.batch < 2:
+            raise UserError(f'batch: expected at least 2 with core {XQC}, which norms by the '
+                            f'batch, found {self.batch}')
+        if self.core == XQC and (self.method != FULL or self.start_from):
+            raise UserError(f'core: expected {SAC} with method {self.method} and start_from '
+                            f'"{self.start_from}", found {XQC}, which starts from nothing')
+
     @property
     def ratio(self) -> float:
         """Critic updates per transition of the robot."""

@@ -19,9 +19,10 @@ from robot_rl.errors import UserError
 from robot_rl.learning.checkpoint import newest_checkpoint, Refused, save_checkpoint
 from robot_rl.learning.compiled import compiled
 from robot_rl.learning.config import (
-    DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SAC, SacConfig, STEER, SteerConfig, XQC)
+    DEMONSTRATOR, FULL, KickstartConfig, LearnerConfig, SacConfig, STEER, SteerConfig, XQC)
 from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPolicy
 from robot_rl.learning.imitation import imitate
+from robot_rl.learning.made_with import check_made_with
 from robot_rl.learning.methods import digest_of, Full, FullXqc, Kickstart, Steer
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.precision import products
@@ -44,18 +45,7 @@ class Learner:
     """
 
     def __init__(self, contract: Contract, config: LearnerConfig, sac: SacConfig):
-        if sac.critic_subset > sac.critics:
-            raise UserError(f'critic_subset: expected at most critics = {sac.critics}, '
-                            f'found {sac.critic_subset}')
-        if config.method == STEER and config.start_from not in ('', DEMONSTRATOR):
-            raise UserError(f'start_from: expected {DEMONSTRATOR} with method steer, found '
-                            f'{config.start_from}')
-        if config.core == XQC and config.batch < 2:
-            raise UserError(f'batch: expected at least 2 with core {XQC}, which norms by the '
-                            f'batch, found {config.batch}')
-        if config.core == XQC and (config.method != FULL or config.start_from):
-            raise UserError(f'core: expected {SAC} with method {config.method} and start_from '
-                            f'"{config.start_from}", found {XQC}, which starts from nothing')
+        config.check(sac)
         self.contract, self.config, self.sac = contract, config, sac
         n = len(contract.layout)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -269,11 +259,7 @@ class Learner:
     def _take(self, path: Path, arrays: dict, manifest: dict) -> None:
         """Go on from a checkpoint; raise UserError before anything changes."""
         method = self._method_of(path, arrays, manifest)
-        self._check_kind(path, manifest)
-        sac = asdict(method.rule.config)
-        if manifest.get('sac') != sac:
-            raise UserError(f'{path}: {_differences(sac, manifest.get("sac"))}; give the '
-                            'parameters that it was made with, or another folder')
+        check_made_with(path, manifest, self.config, method.rule.config)
         arrays = {name: array for name, array in arrays.items() if name != DEMONSTRATOR}
         fresh = self._arrays(method.rule.init(torch.Generator()))
         shapes = [{name: (array.shape, array.dtype) for name, array in found.items()}
@@ -293,16 +279,6 @@ class Learner:
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
         self.state = method.state.from_tensors(tensors)
         self.updates, self.started_from = manifest['updates'], started_from
-
-    def _check_kind(self, path: Path, manifest: dict) -> None:
-        """Raise UserError for a checkpoint of full that is built in another way."""
-        made = manifest.get('learner')
-        made = made if isinstance(made, dict) and self.config.method == FULL else {}
-        for name, kind in (('core', str), ('start_from', lambda start: start == DEMONSTRATOR)):
-            mine = getattr(self.config, name)
-            if kind(found := made.get(name, mine)) != kind(mine):
-                raise UserError(f'{path}: {name}: expected "{mine}", found "{found}"; give the '
-                                'parameters that it was made with, or another folder')
 
     def _method_of(self, path: Path, arrays: dict, manifest: dict) -> Full | Steer:
         """Return the method that a checkpoint goes on with; it brings what it steers."""
@@ -349,15 +325,3 @@ class Learner:
             rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
             least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
             self.state = self.method.rule.lower(self.state, least)
-
-
-def _differences(expected: dict, found) -> str:
-    """Return what a checkpoint's manifest has otherwise than the parameters."""
-    if not isinstance(found, dict):
-        return f'sac: expected a mapping, found {type(found).__name__}'
-    missing = object()
-    return ', '.join(
-        f'{key}: expected {expected.get(key, "no such parameter")}, '
-        f'found {found.get(key, "nothing")}'
-        for key in sorted({*expected, *found}, key=str)
-        if expected.get(key, missing) != found.get(key, missing))
