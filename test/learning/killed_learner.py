@@ -2,7 +2,8 @@
 
 Prints JSON: `whole`, the digest that a learner ends with that nobody disturbs; `killed`, for every
 line of a checkpoint the signal that it died of there, the half files that it left, and the digest
-of the one that went on; `often`, deaths at random times and the digest of the one that survived.
+of the one that went on; `often`, deaths at random times and the digest of the one that survived;
+`again`, the digests of those that began where the undisturbed one had ended.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def train(method: str, folder: Path, order: list[int], live: bool) -> str:
         while live and trainer.alive and trainer.progress.updates < min(until, LENGTH * number):
             time.sleep(0.001)       # the next comes at any time in between
             until -= 0.1
-    while trainer.alive and trainer.progress.updates < EPISODES * LENGTH:
+    while trainer.alive and min(    # one that died in the end has its updates at once
+            trainer.progress.updates, trainer.progress.transitions_trained_on) < EPISODES * LENGTH:
         time.sleep(0.001)
     trainer.close()
     return digest(learner)
@@ -168,7 +170,8 @@ def main(method: str, folder: str) -> None:
                         in_child(partial(finish, line, method, root / str(line)))[1]]
         line += 1
     often = [die_often(seed, method, root / f'often{seed}') for seed in range(3)]
-    print(json.dumps({'whole': whole, 'killed': killed, 'often': often}))
+    again = [in_child(partial(finish, seed, method, root / 'whole'))[1] for seed in range(5)]
+    print(json.dumps({'whole': whole, 'killed': killed, 'often': often, 'again': again}))
 
 
 if __name__ == '__main__':

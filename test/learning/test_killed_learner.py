@@ -42,3 +42,7 @@ def test_the_deaths_fell_before_and_after_the_rename(deaths):
 def test_killed_again_and_again_at_any_time_it_ends_with_the_same_bits(deaths):
     assert sum(count for count, _ in deaths['often']) >= 3
     assert {found for _, found in deaths['often']} == {deaths['whole']}
+
+
+def test_killed_after_its_last_checkpoint_it_ends_with_the_same_bits(deaths):
+    assert len(deaths['again']) == 5 and set(deaths['again']) == {deaths['whole']}
