@@ -4,19 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reaching import greedy_success, REACH, unrewarded
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
-from robot_rl.data.steps import Mode
-from robot_rl.data.transitions import derive_transitions, Transitions
+from robot_rl.data.transitions import Transitions
 from robot_rl.errors import Mismatch, UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
-from robot_rl.learning.policy import decode_policy, RandomPolicy
-from robot_rl.sim.episodes import run_episode
-from robot_rl.sim.twin import Twin
+from robot_rl.learning.policy import decode_policy
 import torch
 
-REACH = load_contract('reach')
 SMALL = SacConfig(width=16)
 FEW = LearnerConfig(start_transitions=20, batch=32)
 
@@ -397,35 +394,19 @@ def test_a_checkpoint_from_before_there_were_starts_is_taken_up(tmp_path):
     assert (resumed.updates, resumed.started_from, resumed.waiting) == (4, '', False)
 
 
-def greedy_success(seed: int, contract=REACH, steps: int = 2000, **config) -> float:
-    """Learn online in a twin for so many steps; return the greedy success rate of 20 episodes."""
-    action = contract.action
-    found = Learner(contract, LearnerConfig(seed=seed, start_transitions=300, **config),
-                    SacConfig(width=128))
-    twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
-    while len(found.sources['online']) < steps:
-        episode += 1
-        records = run_episode(twin, policy, Mode.LEARN, episode, seed)
-        found.add(str(episode), derive_transitions(records, contract), episode)
-        if owed := found.owed:
-            found.train(owed)
-            policy = decode_policy(found.actor(), contract, 'test')
-    fresh = Twin(contract, seed=1000 + seed)
-    return sum(run_episode(fresh, policy, Mode.EVALUATE, number)[-1].success
-               for number in range(20)) / 20
+def reacher(seed: int, contract=REACH, **config) -> Learner:
+    return Learner(contract, LearnerConfig(seed=seed, start_transitions=300, **config),
+                   SacConfig(width=128))
 
 
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_it_learns_to_reach_within_2000_steps(seed):
-    assert greedy_success(seed) >= 0.9
+    assert greedy_success(reacher(seed), 2000) >= 0.9
 
 
 def test_it_learns_as_much_where_products_are_rounded():
-    assert greedy_success(0, bfloat16=True) >= 0.9
+    assert greedy_success(reacher(0, bfloat16=True), 2000) >= 0.9
 
 
 def test_it_does_not_learn_to_reach_without_reward():
-    def nothing(observation, action, next_observation):
-        reward, terminated = REACH.reward(observation, action, next_observation)
-        return 0.0 * reward, terminated
-    assert greedy_success(0, replace(REACH, reward=nothing), 1500) < 0.5
+    assert greedy_success(reacher(0, unrewarded()), 1500) < 0.5

@@ -6,20 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from robot_rl.contract import load_contract
-from robot_rl.data.steps import Mode
-from robot_rl.data.transitions import derive_transitions, Transitions
+from reaching import greedy_success, REACH, unrewarded
+from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
-from robot_rl.learning.policy import decode_policy, RandomPolicy
+from robot_rl.learning.policy import decode_policy
 from robot_rl.learning.training_curves import expectation
 from robot_rl.learning.xqc import Xqc
-from robot_rl.sim.episodes import run_episode
-from robot_rl.sim.twin import Twin
 import torch
 
-REACH = load_contract('reach')
 SMALL = SacConfig(width=16, depth=2, actor_period=3)
 FEW = LearnerConfig(core='xqc', start_transitions=20, batch=16)
 
@@ -124,33 +120,17 @@ def test_it_starts_from_nothing_only(changes):
         Learner(REACH, replace(FEW, **changes), SMALL)
 
 
-def greedy_success(seed: int, contract=REACH) -> float:
-    """Learn online in a twin for 1500 steps; return the greedy success rate of 20 episodes."""
-    action = contract.action
-    found = Learner(contract, LearnerConfig(core='xqc', seed=seed, start_transitions=300,
-                                            batch=128),
-                    SacConfig(width=96, depth=2, discount=0.9, learning_rate=1e-3,
-                              target_rate=0.05, actor_period=3, initial_temperature=0.1))
-    twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
-    while len(found.sources['online']) < 1500:
-        episode += 1
-        records = run_episode(twin, policy, Mode.LEARN, episode, seed)
-        found.add(str(episode), derive_transitions(records, contract), episode)
-        if owed := found.owed:
-            found.train(owed)
-            policy = decode_policy(found.actor(), contract, 'test')
-    fresh = Twin(contract, seed=1000 + seed)
-    return sum(run_episode(fresh, policy, Mode.EVALUATE, number)[-1].success
-               for number in range(20)) / 20
+def reacher(seed: int, contract=REACH) -> Learner:
+    return Learner(contract, LearnerConfig(core='xqc', seed=seed, start_transitions=300,
+                                           batch=128),
+                   SacConfig(width=96, depth=2, discount=0.9, learning_rate=1e-3,
+                             target_rate=0.05, actor_period=3, initial_temperature=0.1))
 
 
 @pytest.mark.parametrize('seed', [0, 1])
 def test_it_learns_to_reach_within_1500_steps(seed):
-    assert greedy_success(seed) >= 0.9
+    assert greedy_success(reacher(seed), 1500) >= 0.9
 
 
 def test_it_does_not_learn_to_reach_without_reward():
-    def nothing(observation, action, next_observation):
-        reward, terminated = REACH.reward(observation, action, next_observation)
-        return 0.0 * reward, terminated
-    assert greedy_success(0, replace(REACH, reward=nothing)) < 0.5
+    assert greedy_success(reacher(0, unrewarded()), 1500) < 0.5
