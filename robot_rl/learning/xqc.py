@@ -90,9 +90,11 @@ class Xqc(Sac):
 
     def onto_bins(self, values: Tensor, probability: Tensor) -> Tensor:
         """Share the probability (B, Z) of values (B, Z) among the two bins beside each."""
-        step = self.bins[1] - self.bins[0]
-        apart = (values.clamp(-MOST, MOST)[:, None, :] - self.bins[:, None]).abs() / step
-        return ((1.0 - apart).clamp(min=0.0) * probability[:, None, :]).sum(-1)
+        place = (values.clamp(-MOST, MOST) + MOST) * ((BINS - 1) / (2.0 * MOST))
+        below = place.floor().clamp(max=BINS - 2)
+        upper = (place - below) * probability
+        index, empty = below.long(), torch.zeros_like(probability)
+        return empty.scatter_add(1, index, probability - upper).scatter_add(1, index + 1, upper)
 
 
 def _taken_in(mlp: BatchNormMlp, slot: Slot, moments: list[Tensor]) -> Slot:
