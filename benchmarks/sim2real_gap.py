@@ -25,26 +25,23 @@ alone hardly hurt a policy that sees where peg and puck are.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 import io
-import json
 import os
 from pathlib import Path
 import statistics
 import sys
 
 from robot_rl.benchmarking import keep
+from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.contract import load_contract
-from robot_rl.engine import ENGINES, Failure, run_cells
+from robot_rl.engine import ENGINES
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
-from robot_rl.files import write_atomic
-from robot_rl.progress import bar, ProgressLine
+from robot_rl.progress import ProgressLine
 from robot_rl.report.figures import wilson
-from robot_rl.sim.explorer_run import EXPLORERS, read_result, Result, run_identity, SIM_OPTIMAL
-from robot_rl.sim.gap_cells import (draw, METHODS, RobotCell, run_cell, TASK, Training,
-                                    VARIANTS)
+from robot_rl.sim.explorer_run import run_identity
+from robot_rl.sim.gap_cells import draw, METHODS, RobotCell, TASK, Training, VARIANTS
 from robot_rl.sim.trial import Budget, GOAL
 
 DRAWS, FAST_DRAWS, SWEEP_DRAWS = range(6), range(3), range(3)
@@ -53,125 +50,17 @@ SIM_SEEDS = 2                   # draw i meets what was trained with seed i % SI
 FAST = ('exploration', 'direct', 'direct_sac', 'scratch')
 SWEPT = ('exploration', 'direct', 'direct_sac')
 BUDGET, FAST_BUDGET = Budget(), Budget(episodes=250)
-COST = {'train': 140.0, 'exploration': 75.0, 'direct': 2.0}     # s of processor time, to begin
-OTHER_COST = 100.0                                              # the estimate of what is left
 
 
-class Run:
-    """The cells of a run, their files, and what they wait for."""
-
-    def __init__(self, folder: Path, cells: list[RobotCell], engine: str):
-        """Take up what is there; raise UserError for the folder of another run."""
-        self.folder, self.engine, self.contract = folder, engine, load_contract(TASK)
-        (folder / 'cells').mkdir(parents=True, exist_ok=True)
-        self._check_settings(cells[0].budget)
-        self.cells = cells
-        self.found = {cell: self._read(self._file(cell.file)) for cell in cells
-                      if self._file(cell.file).is_file()}
-        self.trainings: dict[str, dict] = {}
-        self.failed: dict[str, str] = {}
-        self._waiting = [cell for cell in cells if cell not in self.found]
-        self._left: list[str] = []      # methods of the cells to run
-        self._scale: list[float] = []   # cost found over cost expected
-        needs = dict.fromkeys(cell.needs for cell in cells if cell.needs)
-        self._trained = [Training(*need, self._training(*need) if engine == 'processes' else '')
-                         for need in needs]
-
-    def work(self, workers: int) -> Iterator[str]:
-        """Run all that is not there; yield a line of progress after each cell."""
-        ready = []
-        for cell in self._trained:
-            found = self._artifacts(cell)
-            if found:
-                self.trainings[str(cell)] = self._read(self._file(cell.file))
-                ready += self._freed(cell, found)
-            elif any(waiting.needs == (cell.variant, cell.seed) for waiting in self._waiting):
-                ready.insert(0, cell)       # long, and others wait for it
-        ready += self._take(None, None)
-        self._left = [cell.method for cell in (*ready, *self._waiting)]
-        with closing(run_cells(run_cell, ready, workers, self.engine, self._then)) as finished:
-            for cell, outcome in finished:
-                self._left.remove(cell.method)
-                yield self._keep(cell, outcome, workers)
-        for cell in self._waiting:
-            self.failed[str(cell)] = 'not run: the training that it needs has failed'
-
-    def _then(self, cell: Training | RobotCell, outcome) -> list[RobotCell]:
-        if isinstance(cell, RobotCell) or isinstance(outcome, Failure):
-            return []
-        return self._freed(cell, outcome[0])
-
-    def _freed(self, training: Training, result: Result) -> list[RobotCell]:
-        return self._take((training.variant, training.seed), result)
-
-    def _take(self, need: tuple[str, int] | None, result: Result | None) -> list[RobotCell]:
-        """Return the cells that wait for a training, with what it found."""
-        free = [cell for cell in self._waiting if cell.needs == need]
-        self._waiting = [cell for cell in self._waiting if cell.needs != need]
-        return [replace(cell, simulated=result) for cell in free]
-
-    def _keep(self, cell: Training | RobotCell, outcome, workers: int) -> str:
-        if isinstance(outcome, Failure):
-            self.failed[str(cell)] = outcome.reason
-            return f'FAILED {cell}: {outcome.reason}'
-        found, spent = outcome
-        self._scale.append(spent['wall_seconds'] / COST.get(cell.method, OTHER_COST))
-        if isinstance(cell, Training):
-            folder = Path(self._training(cell.variant, cell.seed))
-            folder.mkdir(parents=True, exist_ok=True)
-            row = self.trainings[str(cell)] = {**found.summary, **spent}
-            write_atomic(self._file(cell.file), json.dumps(row) + '\n')
-            write_atomic(folder / SIM_OPTIMAL, found.sim_optimal)
-            write_atomic(folder / EXPLORERS, found.explorers)
-            text = f'success {found.summary["task_success"]:.2f}'
-        else:
-            row = {'method': cell.method, 'size': cell.size, 'draw': cell.index,
-                   'gap': asdict(draw(cell.size, cell.index)), **asdict(found), **spent}
-            write_atomic(self._file(cell.file), json.dumps(row) + '\n')
-            self.found[replace(cell, simulated=None)] = row
-            text = f'success {found.final.success:.2f} after {found.final.episodes} real episodes'
-        left = sum(COST.get(method, OTHER_COST) for method in self._left) / workers
-        done, count = len(self.found), len(self.cells)
-        return (f'{bar(done / count)} {done}/{count}  ETA '
-                f'{left * statistics.mean(self._scale) / 60:.0f} min  {cell}: {text}, '
-                f'{spent["wall_seconds"]:.0f} s')
-
-    def _file(self, name: str) -> Path:
-        return self.folder / 'cells' / name
-
-    def _training(self, variant: str, seed: int) -> str:
-        return str(self.folder / 'training' / f'{variant}_{seed}')
-
-    @staticmethod
-    def _read(path: Path) -> dict:
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(f'{path}: expected the result of a cell, found {error}; '
-                            'move it away') from None
-
-    def _artifacts(self, training: Training) -> Result | None:
-        settings = replace(VARIANTS[training.variant], seed=training.seed)
-        if not self._file(training.file).is_file():
-            return None
-        return read_result(Path(self._training(training.variant, training.seed)), self.contract,
-                           run_identity(self.contract, settings))
-
-    def _check_settings(self, budget: Budget) -> None:
-        """Hold what every cell depends on against that of the cells that are there."""
-        path = self.folder / 'settings.json'
-        settings = json.loads(json.dumps({
-            'budget': asdict(budget), 'reward': self.contract.reward_name,
-            'methods': {name: asdict(method) for name, (_, method) in METHODS.items()},
-            'robots': [asdict(draw(1.0, index)) for index in DRAWS],
-            'training': {variant: run_identity(self.contract, settings)
-                         for variant, settings in VARIANTS.items()}}))
-        if not path.is_file():
-            write_atomic(path, json.dumps(settings, indent=1) + '\n')
-        found = self._read(path)
-        for key, value in settings.items():
-            if found.get(key) != value:
-                raise UserError(f'{path}: {key}: not that of this run; choose another --run-dir')
+def settings(cells: Sequence[RobotCell]) -> dict[str, dict]:
+    """Return what the results depend on, beside what names a cell."""
+    contract = load_contract(TASK)
+    return {TASK: {
+        'budget': asdict(cells[0].budget), 'reward': contract.reward_name,
+        'methods': {name: asdict(method) for name, (_, method) in METHODS.items()},
+        'robots': [asdict(draw(1.0, index)) for index in DRAWS],
+        'training': {variant: run_identity(contract, found)
+                     for variant, found in VARIANTS.items()}}}
 
 
 def summarise(cells: list[RobotCell], found: dict[RobotCell, dict]) -> list[dict]:
@@ -320,25 +209,48 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def told(run: CellFolder, cell: Training | RobotCell, workers: int) -> str:
+    """Return a line on a cell that has ended, and on what is left."""
+    if cell in run.failed:
+        return f'FAILED {cell}: {run.failed[cell]}'
+    row = run.found[cell]
+    if isinstance(cell, Training):
+        text = f'success {row["task_success"]:.2f}'
+    else:
+        final = row['final']
+        text = (f'success {final["successes"] / final["measured"]:.2f} after '
+                f'{final["episodes"]} real episodes')
+    return run.told(cell, f'{text}, {row["wall_seconds"]:.0f} s', workers,
+                    lambda other: other.method)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0 if every claim holds."""
     options, line = parse(arguments), ProgressLine()
+
+    def folder(cell: Training | RobotCell) -> str:      # which other machines do not share
+        shared = isinstance(cell, Training) and options.engine == 'processes'
+        return str(options.run_dir / 'training' / cell.file) if shared else ''
+
     try:
         cells = plan(options.full, options.methods, options.draws, options.sizes)
-        run = Run(options.run_dir, cells, options.engine)
-        for text in run.work(options.workers):
-            line.show(text, final=True)
+        trainings = [needed for needed in dict.fromkeys(cell.needs for cell in cells) if needed]
+        run = CellFolder(options.run_dir, [*trainings, *cells], settings(cells))
+        for cell in run.work(run_cell, folder, options.workers, options.engine):
+            line.show(told(run, cell, options.workers), final=True)
     except KeyboardInterrupt:
         print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
         return 130
     except (UserError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
-    rows, budget = summarise(run.cells, run.found), run.cells[0].budget
+    rows, budget = summarise(cells, run.found), cells[0].budget
     result = {'benchmark': 'sim2real_gap', 'full': options.full, 'budget': asdict(budget),
-              'claims': check(rows, budget.episodes), 'failed': run.failed, 'rows': rows,
-              'trainings': run.trainings,
-              'trials': [run.found[cell] for cell in run.cells if cell in run.found]}
+              'claims': check(rows, budget.episodes), 'rows': rows,
+              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'trainings': {str(cell): run.found[cell] for cell in trainings
+                            if cell in run.found},
+              'trials': [run.found[cell] for cell in cells if cell in run.found]}
     print(show(result))
     return keep(result, options.out, plot)
 

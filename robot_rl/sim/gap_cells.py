@@ -6,23 +6,23 @@ declared family of gaps; a method is what is trained and what becomes of it on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import time
 
 import numpy as np
+from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
 from robot_rl.learning.config import ExplorerConfig
-from robot_rl.learning.explorer_learner import use_threads
 from robot_rl.sim.explorer_run import Result
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.train_explorers import train_explorers
-from robot_rl.sim.trial import Budget, Method, run_trial, Trial
+from robot_rl.sim.trial import Budget, Method, run_trial
 
 TASK = 'puck_push'
+TRAINED = ('explorers', 'sim_optimal')          # of a result, in its artifact
 OFFSET = 0.045                  # m, by which the tool is longer, at size 1
 BEND = math.radians(60.0)       # of that to a side, at most
 FACTOR = 1.5                    # friction and mass differ by up to this factor
@@ -74,8 +74,8 @@ class Training:
 
     variant: str
     seed: int
-    folder: str                 # to train in, and go on in; empty: none that outlives it
 
+    needs = None
     method = 'train'
 
     def __str__(self) -> str:
@@ -83,15 +83,16 @@ class Training:
 
     @property
     def file(self) -> str:
-        """Name of what it took."""
-        return f'train_{self.variant}_{self.seed}.json'
+        """Name of its result."""
+        return f'train_{self.variant}_{self.seed}'
 
-    def run(self) -> Result:
-        """Train; return the artifacts."""
+    def run(self, folder: str, artifact: bytes) -> tuple[dict, bytes]:
+        """Train in a folder, and go on in it; in none that outlives it where that is empty."""
         with TemporaryDirectory() as other:
-            return train_explorers(
+            result = train_explorers(
                 load_contract(TASK), replace(VARIANTS[self.variant], seed=self.seed),
-                lambda progress: None, lambda: False, Path(self.folder or other))
+                lambda progress: None, lambda: False, Path(folder or other))
+        return result.summary, _both(result)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,6 @@ class RobotCell:
     index: int                  # of the draw
     seeds: int                  # of the training; draw i meets what seed i % seeds gave
     budget: Budget
-    simulated: Result | None = None
 
     def __str__(self) -> str:
         return f'{self.method}, size {self.size:g}, draw {self.index}'
@@ -111,24 +111,30 @@ class RobotCell:
     @property
     def file(self) -> str:
         """Name of its result."""
-        return f'{self.method}_{self.size:g}_{self.index}.json'
+        return f'{self.method}_{self.size:g}_{self.index}'
 
     @property
-    def needs(self) -> tuple[str, int] | None:
-        """Variant and seed of the training that it starts from."""
+    def needs(self) -> Training | None:
+        """The training that it starts from."""
         variant = METHODS[self.method][0]
-        return (variant, self.index % self.seeds) if variant else None
+        return Training(variant, self.index % self.seeds) if variant else None
 
-    def run(self) -> Trial:
-        """Run the method on the robot."""
-        return run_trial(load_contract(TASK), draw(self.size, self.index),
-                         METHODS[self.method][1], self.simulated, self.budget, self.index)
+    def run(self, folder: str, artifact: bytes) -> tuple[dict, bytes]:
+        """Run the method on the robot, with what was trained."""
+        gap = draw(self.size, self.index)
+        trial = run_trial(load_contract(TASK), gap, METHODS[self.method][1],
+                          _simulated(artifact) if artifact else None, self.budget, self.index)
+        return {'method': self.method, 'size': self.size, 'draw': self.index, 'gap': asdict(gap),
+                **asdict(trial)}, b''
 
 
-def run_cell(cell: Training | RobotCell) -> tuple[Result | Trial, dict]:
-    """Return what a cell found and what it took; runs in a worker."""
-    use_threads(1)
-    wall, cpu = time.perf_counter(), time.process_time()
-    found = cell.run()
-    return found, {'wall_seconds': time.perf_counter() - wall,
-                   'cpu_seconds': time.process_time() - cpu}
+def _both(result: Result) -> bytes:
+    """Return what was trained as one artifact."""
+    return pack({name: np.frombuffer(getattr(result, name), np.uint8) for name in TRAINED},
+                {'summary': result.summary})
+
+
+def _simulated(artifact: bytes) -> Result:
+    arrays, manifest = unpack(artifact, 'what was trained in the simulator')
+    return Result(**{name: arrays[name].tobytes() for name in TRAINED},
+                  summary=manifest['summary'])

@@ -9,6 +9,7 @@ import shutil
 
 from benchmark_files import load
 import pytest
+from robot_rl import cell_folder
 from robot_rl.engine import Failure
 from robot_rl.errors import UserError
 from robot_rl.learning.config import ExplorerConfig, SacConfig
@@ -24,28 +25,28 @@ BUDGET = Budget(episodes=2, period=1, measured=2, final=3)
 benchmark = load('sim2real_gap')
 
 
-def inline(function, cells, workers, engine, then):
+def inline(function, jobs, workers, engine, then):
     """Run cells here, one after the other."""
-    waiting = list(cells)
+    waiting = list(jobs)
     while waiting:
-        cell = waiting.pop(0)
+        job = waiting.pop(0)
         try:
-            outcome = function(cell)
+            outcome = function(job)
         except UserError as error:
             outcome = Failure(str(error))
-        waiting += then(cell, outcome)
-        yield cell, outcome
+        waiting += then(job, outcome)
+        yield job, outcome
 
 
 def shrink(monkeypatch) -> list[str]:
     """Make everything tiny; return the names of the cells as they run."""
-    names, run_cell = [], gap_cells.run_cell
+    names, run_cell = [], cell_folder.run_cell
 
-    def watched(cell):
-        names.append(str(cell))
-        return run_cell(cell)
+    def watched(job):
+        names.append(str(job.cell))
+        return run_cell(job)
 
-    monkeypatch.setattr(benchmark, 'run_cells', inline)
+    monkeypatch.setattr(cell_folder, 'run_cells', inline)
     monkeypatch.setattr(benchmark, 'run_cell', watched)
     monkeypatch.setattr(benchmark, 'FAST_BUDGET', BUDGET)
     variants = dict.fromkeys(gap_cells.VARIANTS, TINY)
@@ -112,8 +113,8 @@ def test_a_cell_that_is_missing_is_run_with_the_training_that_is_there(done, ran
 def test_without_a_folder_to_share_the_artifacts_come_back_from_the_worker(tmp_path, ran):
     main(tmp_path, '--methods', 'direct', '--draws', '0', '--engine', 'ray')
     assert 'train nominal, seed 0' in ran
-    assert sorted(file.name for file in (tmp_path / 'training' / 'nominal_0').iterdir()) == [
-        'explorers.safetensors', 'sim_optimal.safetensors']
+    assert not (tmp_path / 'training').exists()
+    assert (tmp_path / 'cells' / 'train_nominal_0.safetensors').is_file()
     (tmp_path / 'cells' / 'direct_1_0.json').unlink()
     del ran[:]
     main(tmp_path, '--methods', 'direct', '--draws', '0', '--engine', 'ray')
@@ -133,7 +134,8 @@ def test_a_training_that_fails_costs_only_the_cells_that_need_it(tmp_path, ran, 
 def test_the_folder_of_another_run_is_refused(done, ran, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, 'FAST_BUDGET', replace(BUDGET, episodes=3))
     assert main(done, *EXPLORATION) == 2
-    assert 'settings.json: budget: not that of this run; choose another' in capsys.readouterr().err
+    assert ('settings.json: puck_push: budget: not that of this run; choose another'
+            in capsys.readouterr().err)
 
 
 def test_a_broken_cell_file_is_named(done, ran, capsys):
@@ -147,7 +149,7 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path, ran, monkeypatch, caps
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(benchmark, 'run_cells', interrupted)
+    monkeypatch.setattr(cell_folder, 'run_cells', interrupted)
     assert main(tmp_path, *EXPLORATION) == 130
     assert 'the same command goes on' in capsys.readouterr().out
 
@@ -196,7 +198,7 @@ def test_the_interval_is_wilson_s(successes, count, low, high):
 @pytest.mark.parametrize('arguments', [['--draws', '-1'], ['--workers', '0'], ['--methods', 'x'],
                                        ['--engine', 'slurm'], ['--draws', 'x']])
 def test_bad_arguments_are_refused_before_anything_runs(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, 'Run', None)
+    monkeypatch.setattr(benchmark, 'CellFolder', None)
     with pytest.raises(SystemExit) as refusal:
         benchmark.main(arguments)
     assert refusal.value.code == 2
@@ -204,5 +206,7 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, monkeypatch, 
 
 
 def test_a_training_goes_on_in_its_folder(tmp_path, ran):
-    result = Training('nominal', 0, str(tmp_path)).run()
-    assert (tmp_path / EXPLORERS).read_bytes() == result.explorers
+    first = Training('nominal', 0).run(str(tmp_path), b'')
+    written = (tmp_path / EXPLORERS).stat().st_mtime_ns
+    assert Training('nominal', 0).run(str(tmp_path), b'') == first
+    assert (tmp_path / EXPLORERS).stat().st_mtime_ns == written

@@ -5,9 +5,10 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 from robot_rl.contract import load_contract
-from robot_rl.sim.explorer_run import Result, run_identity
+from robot_rl.sim.explorer_run import run_identity
 from robot_rl.sim.gap import BOUNDS, Gap
 from robot_rl.sim.gap_cells import draw, METHODS, RobotCell, TASK, VARIANTS
+from robot_rl.sim.gap_cells import Training as Trained
 from robot_rl.sim.train_explorers import Training
 from robot_rl.sim.trial import Budget
 from robot_rl.sim.twin import Twin
@@ -65,12 +66,13 @@ def test_the_simulator_pays_its_own_reward_and_the_robot_the_sparse_one(tmp_path
 
 def test_a_cell_needs_the_training_of_its_draw():
     cells = [RobotCell('no_gate', 1.0, index, 2, Budget()) for index in range(4)]
-    assert [cell.needs for cell in cells] == [('no_gate', 0), ('no_gate', 1)] * 2
+    assert [cell.needs for cell in cells] == [
+        Trained('no_gate', 0), Trained('no_gate', 1)] * 2
     assert RobotCell('scratch', 1.0, 0, 2, Budget()).needs is None
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_every_cell_travels_with_what_it_needs_and_has_a_file_of_its_own(method):
-    cell = RobotCell(method, 0.5, 1, 2, Budget(), Result(b'a', b'b', {}))
+def test_every_cell_travels_and_has_a_file_of_its_own(method):
+    cell = RobotCell(method, 0.5, 1, 2, Budget())
     assert ForkingPickler.loads(ForkingPickler.dumps(cell)) == cell
-    assert cell.file == f'{method}_0.5_1.json'
+    assert cell.file == f'{method}_0.5_1'
