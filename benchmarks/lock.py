@@ -36,13 +36,12 @@ from dataclasses import dataclass
 from functools import partial
 import io
 import itertools
-import json
 from pathlib import Path
 import sys
 import time
 
 import numpy as np
-from robot_rl.files import write_atomic
+from robot_rl.benchmarking import keep
 
 OPEN, SHUT = 0, 1
 HORIZONS, FAST_HORIZONS, CLAIM_HORIZON = (5, 8, 10, 14, 20, 30), (5, 8, 10, 20), 20
@@ -337,13 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
               'lambda_min': exploration_set(lock(np.ones((CLAIM_HORIZON, 1), int))[1])[2].item(),
               'fits': fits, 'rows': rows, 'cpu_seconds': round(time.process_time(), 1)}
     print(show(result))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out.with_suffix('.json'), json.dumps(result) + '\n')
-        write_atomic(out.with_suffix('.png'), plot(result))
-    except (OSError, ValueError) as error:
-        parser.error(f'--out: expected a file to write, found {error}')
-    return 0 if all(claim['holds'] for claim in result['claims']) else 1
+    return keep(result, out, plot)
 
 
 if __name__ == '__main__':
