@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from robot_rl.contract import Contract, load_contract
 from robot_rl.data.steps import Mode
-from robot_rl.data.transitions import derive_transitions
+from robot_rl.data.transitions import derive_transitions, Transitions
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy, RandomPolicy
 from robot_rl.sim.episodes import run_episode
 from robot_rl.sim.twin import Twin
 
 REACH = load_contract('reach')
+
+
+def transitions(count: int, seed: int = 0, pay: float = 1.0) -> Transitions:
+    """Return an episode of random numbers, cut off at its end; rewards deviate by `pay`."""
+    rng = np.random.default_rng(seed)
+    ends = np.zeros((2, count))
+    ends[1, -1:] = 1.0
+    columns = (rng.normal(size=(count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
+               pay * rng.normal(size=count), rng.normal(size=(count, 6)), *ends)
+    return Transitions(*(np.asarray(column, np.float32) for column in columns))
 
 
 def unrewarded() -> Contract:

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 from demonstrators import demonstrator
 import numpy as np
 import pytest
+from reaching import REACH, transitions
 from robot_rl.bundle import pack, unpack
-from robot_rl.contract import load_contract
-from robot_rl.data.transitions import Transitions
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
 from robot_rl.learning.config import LearnerConfig, SacConfig
@@ -19,20 +18,10 @@ from robot_rl.learning.learner import Learner
 from robot_rl.learning.steering import Base, OPEN_STD
 import torch
 
-REACH = load_contract('reach')
 SMALL = SacConfig(width=16)
 STEERING = LearnerConfig(method='steer', start_transitions=20, batch=16)
 STARTING = replace(STEERING, method='full', start_from='demonstrator')
 BASE = demonstrator(REACH, chunk=3, replan=2)
-
-
-def transitions(count: int, seed: int = 0) -> Transitions:
-    rng = np.random.default_rng(seed)
-    ends = np.zeros((2, count))
-    ends[1, -1:] = 1.0
-    columns = (rng.normal(size=(count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
-               rng.normal(size=count), rng.normal(size=(count, 6)), *ends)
-    return Transitions(*(np.asarray(column, np.float32) for column in columns))
 
 
 def learner(config: LearnerConfig = STEERING, **changes) -> Learner:

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reaching import greedy_success, REACH, unrewarded
-from robot_rl.data.transitions import Transitions
+from reaching import greedy_success, REACH, transitions, unrewarded
 from robot_rl.errors import UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
@@ -18,21 +17,13 @@ import torch
 
 SMALL = SacConfig(width=16, depth=2, actor_period=3)
 FEW = LearnerConfig(core='xqc', start_transitions=20, batch=16)
-
-
-def transitions(count: int, seed: int = 0) -> Transitions:
-    rng = np.random.default_rng(seed)
-    ends = np.zeros((2, count))
-    ends[1, -1:] = 1.0
-    columns = (rng.normal(size=(count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
-               5.0 * rng.normal(size=count), rng.normal(size=(count, 6)), *ends)
-    return Transitions(*(np.asarray(column, np.float32) for column in columns))
+PAY = 5.0           # of which rewards deviate: no unit of theirs is 1
 
 
 def fed(**changes) -> Learner:
     found = Learner(REACH, replace(FEW, **changes), SMALL)
     for episode in range(4):
-        found.add(f's/{episode}', transitions(10, episode), episode)
+        found.add(f's/{episode}', transitions(10, episode, PAY), episode)
     return found
 
 
@@ -73,7 +64,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
     resumed = Learner(REACH, FEW, SMALL)
     assert 'at 9 updates' in resumed.resume(tmp_path)
     for episode in range(4):
-        resumed.add(f's/{episode}', transitions(10, episode), episode)
+        resumed.add(f's/{episode}', transitions(10, episode, PAY), episode)
     first.train(7)
     resumed.train(7)
     assert resumed.actor() == first.actor()
@@ -90,7 +81,7 @@ def test_a_checkpoint_of_the_other_core_is_refused(tmp_path):
 def test_what_a_person_did_counts_once_among_the_returns():
     plain, helped = fed(), Learner(REACH, FEW, SMALL)
     for episode in range(4):
-        shown = transitions(10, episode)
+        shown = transitions(10, episode, PAY)
         shown.human[2:5] = 1.0
         helped.add(f's/{episode}', shown, episode)
     assert helped.counts['demos'] == 12 and helped.returns.unit == plain.returns.unit
@@ -99,8 +90,8 @@ def test_what_a_person_did_counts_once_among_the_returns():
 def test_what_it_tells_of_values_is_in_the_units_of_the_rewards():
     found = fed()
     found.train(3)
-    told = expectation(found, transitions(10))
-    rule, seen = found.method.rule, transitions(10)
+    told = expectation(found, transitions(10, pay=PAY))
+    rule, seen = found.method.rule, transitions(10, pay=PAY)
     normalised = torch.from_numpy(found.normalizer(seen.observation[:1]))
     values = rule.values(found.state.critic.value, normalised,
                          torch.from_numpy(seen.action[:1] / 2.5))
