@@ -39,6 +39,7 @@ ROUNDS, FAST_ROUNDS = 5, 1
 BISECTIONS, FAST_BISECTIONS = 5, 3      # of 2: to 2 %, to 9 %
 TRIES = 2                               # of a rate, before it is not held
 START = 60.0                            # s
+GREETED = 1.0                           # s until a node that knows of us has answered
 GOAL = 0.9
 BARE = '--bare'                         # this script is the bare loop
 SIDES = {'recorder': '', 'bare': 'bare/'}   # and what their topics begin with
@@ -132,6 +133,7 @@ class Sender:
     """The robot that is recorded, and who starts and ends the recordings."""
 
     def __init__(self, root: Path):
+        from rcl_interfaces.srv import ListParameters
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
         from rclpy.serialization import serialize_message
@@ -155,20 +157,32 @@ class Sender:
                        for side, name in SERVICES.items()}
         self._end = {side: self.node.create_client(SetBool, f'{name}/end_episode')
                      for side, name in SERVICES.items()}
+        # The last ones: a node that answers them has found the others as well.
+        self._greetings = [self.node.create_client(ListParameters, f'{name}/list_parameters')
+                           for name in SERVICES.values()]
 
     def ready(self) -> bool:
         """Tell whether both recorders are there."""
         self._executor.spin_once(timeout_sec=0.05)
         return (all(publisher.get_subscription_count() for publishers in self._publishers.values()
                     for publisher in publishers)
-                and all(client.service_is_ready() for client in (*self._start.values(),
-                                                                 *self._end.values())))
+                and all(client.service_is_ready() for client in (
+                    *self._start.values(), *self._end.values(), *self._greetings))
+                and all(self._answers(client) for client in self._greetings))
+
+    def _answers(self, client) -> bool:
+        """Tell whether a node answers: it drops what it would say to whom it has not found."""
+        future = client.call_async(client.srv_type.Request())
+        self._executor.spin_until_future_complete(future, GREETED)
+        return future.done()
 
     def _call(self, client, **values) -> None:
         future = client.call_async(client.srv_type.Request(**values))
         self._executor.spin_until_future_complete(future, START)
-        if not (future.done() and future.result().success):
-            raise UserError(f'{client.service_name}: refused, or no answer')
+        if not future.done():
+            raise UserError(f'{client.service_name}: no answer in {START:g} s')
+        if not future.result().success:
+            raise UserError(f'{client.service_name}: {future.result().message}')
 
     def send(self, side: str, name: str, rate: float) -> int:
         """Send at an even rate for a step; return how many, 0 where this process was too slow."""
