@@ -42,10 +42,10 @@ from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import keep
+from robot_rl.benchmarking import given_up, keep
 from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.engine import ENGINES
-from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.errors import UserError
 from robot_rl.fit_run import data_digest
 from robot_rl.learning.calibration import LEVELS
 from robot_rl.progress import ProgressLine
@@ -236,18 +236,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def told(run: CellFolder, cell: FitCell | TuneCell, workers: int) -> str:
-    """Return a line on a cell that has ended, and on what is left."""
-    if cell in run.failed:
-        return f'FAILED {cell}: {run.failed[cell]}'
-    row = run.found[cell]
+def described(cell: FitCell | TuneCell, row: dict) -> str:
+    """Return what a cell found, as text."""
     if isinstance(cell, FitCell):
         text = f'success {row["successes"] / row["measured"]:.2f}'
     else:
         text = (f'success {share(row["curve"][0]):.2f} to {share(row["final"]):.2f} in '
                 f'{row["final"]["steps"]} robot steps')
-    return run.told(cell, f'{text}, {row["wall_seconds"]:.0f} s', workers,
-                    lambda other: other.kind)
+    return f'{text}, {row["wall_seconds"]:.0f} s'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -263,17 +259,14 @@ def main(arguments: list[str] | None = None) -> int:
             return chosen(recorded(fit.task), fit.demos, fit.seed)
 
         for cell in run.work(run_cell, taught, options.workers, options.engine):
-            line.show(told(run, cell, options.workers), final=True)
-    except KeyboardInterrupt:
-        print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
-        return 130
-    except (UserError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_BAD_INPUT
+            line.show(run.told(cell, described, options.workers, lambda other: other.kind),
+                      final=True)
+    except (KeyboardInterrupt, UserError, OSError, ValueError) as error:
+        return given_up(error, options.run_dir)
     fits, tunes = summarise(run)
     result = {'benchmark': 'posterior', 'full': options.full,
               'claims': check(run, fits, tunes), 'fits': fits, 'tunes': tunes,
-              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'failed': run.failures,
               'trials': [{**named(cell), **run.found[cell]} for cell in run.cells
                          if cell in run.found]}
     print(show(result))

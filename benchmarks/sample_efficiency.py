@@ -30,10 +30,10 @@ from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import at_least, keep, machine, verdicts, versions
+from robot_rl.benchmarking import at_least, given_up, keep, machine, verdicts, versions
 from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.engine import ENGINES
-from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.errors import UserError
 from robot_rl.progress import ProgressLine
 from sample_efficiency_cells import CARTPOLE, Cell, LOCOMOTION, PEER, settings, SIDES
 
@@ -158,13 +158,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def told(run: CellFolder, cell: Cell, workers: int) -> str:
-    """Return a line on a cell that has ended, and on what is left."""
-    if cell in run.failed:
-        return f'FAILED {cell}: {run.failed[cell]}'
-    row = run.found[cell]
-    text = f'return {row["curve"][-1][1]:.0f}, {row["wall_seconds"] / 60:.1f} min'
-    return run.told(cell, text, workers, lambda other: other.side)
+def described(cell: Cell, row: dict) -> str:
+    """Return what a cell found, as text."""
+    return f'return {row["curve"][-1][1]:.0f}, {row["wall_seconds"] / 60:.1f} min'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -174,18 +170,15 @@ def main(arguments: list[str] | None = None) -> int:
         cells = plan(options)
         run = CellFolder(options.run_dir, cells, settings(cells))
         for cell in run.work(run_cell, lambda cell: None, options.workers, options.engine):
-            line.show(told(run, cell, options.workers), final=True)
-    except KeyboardInterrupt:
-        print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
-        return 130
-    except (UserError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_BAD_INPUT
+            line.show(run.told(cell, described, options.workers, lambda other: other.side),
+                      final=True)
+    except (KeyboardInterrupt, UserError, OSError, ValueError) as error:
+        return given_up(error, options.run_dir)
     found = rows(run)
     result = {'benchmark': 'sample_efficiency', 'machine': machine(), 'rows': found,
               'versions': versions('torch', 'gymnasium', 'mujoco', 'stable-baselines3'),
               'claims': claims(found),
-              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'failed': run.failures,
               'curves': [{'task': cell.task, 'side': cell.side, 'seed': cell.seed,
                           **run.found[cell]} for cell in run.cells if cell in run.found]}
     print(show(result))

@@ -33,11 +33,11 @@ from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import keep
+from robot_rl.benchmarking import given_up, keep
 from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.contract import load_contract
 from robot_rl.engine import ENGINES
-from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.errors import UserError
 from robot_rl.progress import ProgressLine
 from robot_rl.report.figures import wilson
 from robot_rl.sim.explorer_run import run_identity
@@ -209,19 +209,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def told(run: CellFolder, cell: Training | RobotCell, workers: int) -> str:
-    """Return a line on a cell that has ended, and on what is left."""
-    if cell in run.failed:
-        return f'FAILED {cell}: {run.failed[cell]}'
-    row = run.found[cell]
+def described(cell: Training | RobotCell, row: dict) -> str:
+    """Return what a cell found, as text."""
     if isinstance(cell, Training):
         text = f'success {row["task_success"]:.2f}'
     else:
         final = row['final']
         text = (f'success {final["successes"] / final["measured"]:.2f} after '
                 f'{final["episodes"]} real episodes')
-    return run.told(cell, f'{text}, {row["wall_seconds"]:.0f} s', workers,
-                    lambda other: other.method)
+    return f'{text}, {row["wall_seconds"]:.0f} s'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,17 +233,13 @@ def main(arguments: list[str] | None = None) -> int:
         trainings = [needed for needed in dict.fromkeys(cell.needs for cell in cells) if needed]
         run = CellFolder(options.run_dir, [*trainings, *cells], settings(cells))
         for cell in run.work(run_cell, folder, options.workers, options.engine):
-            line.show(told(run, cell, options.workers), final=True)
-    except KeyboardInterrupt:
-        print(f'\ninterrupted; the same command goes on, with what is in {options.run_dir}')
-        return 130
-    except (UserError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_BAD_INPUT
+            line.show(run.told(cell, described, options.workers, lambda other: other.method),
+                      final=True)
+    except (KeyboardInterrupt, UserError, OSError, ValueError) as error:
+        return given_up(error, options.run_dir)
     rows, budget = summarise(cells, run.found), cells[0].budget
     result = {'benchmark': 'sim2real_gap', 'full': options.full, 'budget': asdict(budget),
-              'claims': check(rows, budget.episodes), 'rows': rows,
-              'failed': {str(cell): reason for cell, reason in run.failed.items()},
+              'claims': check(rows, budget.episodes), 'failed': run.failures, 'rows': rows,
               'trainings': {str(cell): run.found[cell] for cell in trainings
                             if cell in run.found},
               'trials': [run.found[cell] for cell in cells if cell in run.found]}

@@ -108,6 +108,15 @@ def finish(parser: argparse.ArgumentParser, options: argparse.Namespace, script:
     return 1 if any(claim['holds'] is False for claim in result['claims']) else 0
 
 
+def given_up(error: BaseException, folder: Path) -> int:
+    """Tell why an experiment ended early whose cells are in a folder; return the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        print(f'\ninterrupted; the same command goes on, with what is in {folder}')
+        return 130
+    print(error, file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
 def keep(result: dict, out: Path, plot: Callable[[dict], bytes]) -> int:
     """Write an experiment's result, and its plot (PNG) beside it; return the exit code.
 

@@ -100,11 +100,20 @@ class CellFolder:
             self.failed[cell] = NEEDED
             yield cell
 
-    def told(self, cell: Cell, text: str, workers: int, kind: Callable[[Cell], str]) -> str:
-        """Return a line on a cell that was found, and on what is left.
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why cells have failed, by their names."""
+        return {str(cell): reason for cell, reason in self.failed.items()}
 
-        Cells of a kind take as long; one of a kind that none was found of takes as this one.
+    def told(self, cell: Cell, described: Callable[[Cell, dict], str], workers: int,
+             kind: Callable[[Cell], str]) -> str:
+        """Return a line on a cell that has ended, and on what is left.
+
+        `described` says what was found. Cells of a kind take as long; one of a kind that none was
+        found of takes as this one.
         """
+        if cell in self.failed:
+            return f'FAILED {cell}: {self.failed[cell]}'
         seconds: dict[str, list[float]] = {}
         for other, found in self.found.items():
             seconds.setdefault(kind(other), []).append(found['wall_seconds'])
@@ -113,7 +122,7 @@ class CellFolder:
         total = len(self.cells)
         done = total - len(self.left)
         return (f'{bar(done / total)} {done}/{total}  ETA {left / workers / 60:.0f} min  {cell}: '
-                f'{text}')
+                + described(cell, self.found[cell]))
 
     def _keep(self, cell: Cell, outcome: tuple[dict, bytes] | Failure) -> None:
         if isinstance(outcome, Failure):

@@ -18,6 +18,7 @@ from robot_rl.sim.twin import Twin
 from robot_rl.training_run import check_identity
 
 EXPLORERS, SIM_OPTIMAL = 'explorers.safetensors', 'sim_optimal.safetensors'
+TRAINED = ('explorers', 'sim_optimal')          # artifacts of a result, as topics name them
 
 
 @dataclass(frozen=True)

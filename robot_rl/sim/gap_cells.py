@@ -15,14 +15,13 @@ import numpy as np
 from robot_rl.bundle import pack, unpack
 from robot_rl.contract import load_contract
 from robot_rl.learning.config import ExplorerConfig
-from robot_rl.sim.explorer_run import Result
+from robot_rl.sim.explorer_run import Result, TRAINED
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.train_explorers import train_explorers
 from robot_rl.sim.trial import Budget, Method, run_trial
 
 TASK = 'puck_push'
-TRAINED = ('explorers', 'sim_optimal')          # of a result, in its artifact
 OFFSET = 0.045                  # m, by which the tool is longer, at size 1
 BEND = math.radians(60.0)       # of that to a side, at most
 FACTOR = 1.5                    # friction and mass differ by up to this factor

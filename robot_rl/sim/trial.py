@@ -23,7 +23,7 @@ from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import HeldRandom, Policy
 from robot_rl.policies import PolicyShelf
 from robot_rl.sim.episodes import run_episode
-from robot_rl.sim.explorer_run import Result
+from robot_rl.sim.explorer_run import Result, TRAINED
 from robot_rl.sim.gap import Gap
 from robot_rl.sim.twin import Twin
 from robot_rl.sim.vector import VectorTwin
@@ -171,7 +171,7 @@ class _Session:
         self.runner = ChunkRunners(contract)
         given = {DEMONSTRATOR: demonstrator}
         if simulated:
-            given |= {topic: getattr(simulated, topic) for topic in ('explorers', 'sim_optimal')}
+            given |= {topic: getattr(simulated, topic) for topic in TRAINED}
         for topic, data in given.items():
             if data:
                 self.casting.shelf.offer(data, topic)
