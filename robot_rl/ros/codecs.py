@@ -63,13 +63,17 @@ def action_message(action: Action, values: np.ndarray, stamp: int, period: float
 
 
 def step_message(step: Step) -> Float64MultiArray:
-    """Return a step record with one labelled dimension per segment."""
+    """Return a step record with one labelled dimension per segment, which messages share."""
     segments = step.segments()
     message = Float64MultiArray()
-    message.layout.dim = [MultiArrayDimension(label=label, size=len(values), stride=len(values))
-                          for label, values in segments]
-    message.data = array.array('d', np.concatenate([values for _, values in segments]))
+    message.layout.dim = list(_dimensions(*[(label, len(values)) for label, values in segments]))
+    message.data = array.array('d', np.concatenate([values for _, values in segments]).tobytes())
     return message
+
+
+@cache      # those of every step of a contract
+def _dimensions(*sizes: tuple[str, int]) -> tuple[MultiArrayDimension, ...]:
+    return tuple(MultiArrayDimension(label=label, size=size, stride=size) for label, size in sizes)
 
 
 def bytes_message(data: bytes) -> UInt8MultiArray:

@@ -57,10 +57,6 @@ class Rule:
         return '' if details is None else ': '.join(filter(None, (self.name, details)))
 
 
-def _when(condition: bool, details: str = '') -> str | None:
-    return details if condition else None
-
-
 def _silence(switch, silence: float) -> str | None:
     if switch is None or silence <= switch.timeout:
         return None
@@ -69,8 +65,9 @@ def _silence(switch, silence: float) -> str | None:
 
 
 def _not_finite(contract: Contract, inputs: Inputs) -> str | None:
-    bad = np.flatnonzero(~np.isfinite(inputs.observation))
-    return _when(len(bad) > 0, ', '.join(contract.layout.names[index] for index in bad))
+    finite = np.isfinite(inputs.observation)
+    return None if finite.all() else ', '.join(
+        contract.layout.names[index] for index in np.flatnonzero(~finite))
 
 
 def _outside(contract: Contract, inputs: Inputs) -> str | None:
@@ -83,10 +80,10 @@ def _outside(contract: Contract, inputs: Inputs) -> str | None:
 
 SWITCHES = (    # of people: in force between the ticks of an episode as well
     Rule('', lambda contract, it: it.stop),     # its name is whatever was given
-    Rule('e_stop_pressed', lambda contract, it: _when(it.signals.e_stop)),
+    Rule('e_stop_pressed', lambda contract, it: '' if it.signals.e_stop else None),
     Rule('e_stop_silent', lambda contract, it: _silence(
         contract.safety.e_stop, it.signals.e_stop_silence)),
-    Rule('dead_man_released', lambda contract, it: _when(not it.signals.dead_man)),
+    Rule('dead_man_released', lambda contract, it: None if it.signals.dead_man else ''),
     Rule('dead_man_silent', lambda contract, it: _silence(
         contract.safety.dead_man, it.signals.dead_man_silence)),
 )
@@ -97,12 +94,12 @@ WORLD = (
     Rule('reward_stale', lambda contract, it: it.reward_stale or None),     # nothing to learn from
 )
 POLICY = (
-    Rule('policy_late', lambda contract, it: _when(
-        it.late >= contract.safety.policy_late, f'{it.late} control periods')),
-    Rule('action_shape', lambda contract, it: _when(
-        it.requested.shape != it.last.shape, f'{it.requested.shape} for {it.last.shape}')),
-    Rule('action_not_finite', lambda contract, it: _when(
-        not np.isfinite(it.requested).all())),
+    Rule('policy_late', lambda contract, it: f'{it.late} control periods'
+         if it.late >= contract.safety.policy_late else None),
+    Rule('action_shape', lambda contract, it: f'{it.requested.shape} for {it.last.shape}'
+         if it.requested.shape != it.last.shape else None),
+    Rule('action_not_finite', lambda contract, it: None
+         if np.isfinite(it.requested).all() else ''),
 )
 PRESSED, E_STOP = SWITCHES[:2], SWITCHES[:3]     # in force always; when an episode is asked for
 RULES = (*SWITCHES, *WORLD, *POLICY)
@@ -131,8 +128,11 @@ class Gate:
 
     def reason(self, inputs: Inputs, rules: tuple[Rule, ...] = ()) -> str:
         """Return why to stop, by the first of the rules that fires, '' where none does."""
-        reasons = (rule.reason(self._contract, inputs) for rule in rules or self.rules)
-        return next(filter(None, reasons), '')
+        for rule in rules or self.rules:
+            reason = rule.reason(self._contract, inputs)
+            if reason:
+                return reason
+        return ''
 
     def lasts(self, reason: str, inputs: Inputs) -> str:
         """Return how the cause of an earlier stop still stands, '' where it is gone."""
@@ -149,7 +149,7 @@ class Gate:
         wanted = inputs.signals.request if human else inputs.requested
         executed = self.limit(wanted, inputs.last, self._step(human, inputs))
         return Decision(executed, Source.HUMAN if human else Source.POLICY, '',
-                        not np.array_equal(executed, wanted))
+                        bool((executed != wanted).any()))
 
     def limit(self, requested: np.ndarray, last: np.ndarray,
               step: np.ndarray | None = None) -> np.ndarray:
@@ -159,8 +159,8 @@ class Gate:
         that starts outside its range moves in at that rate: the other order would make it jump.
         """
         step = self._max_step if step is None else step
-        allowed = np.clip(requested, self._action.low, self._action.high)
-        return np.clip(allowed, last - step, last + step)
+        allowed = np.minimum(np.maximum(requested, self._action.low), self._action.high)
+        return np.minimum(np.maximum(allowed, last - step), last + step)
 
     def _human_acts(self, inputs: Inputs) -> bool:
         signals = inputs.signals

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 import os
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -180,7 +181,7 @@ def test_start_episode_twice_is_refused_with_the_reason(recorder):
 
 def test_garbage_on_steps_is_refused_with_an_event_and_recording_goes_on(recorder):
     good = step_message(make_steps(recorder.contract, 1)[0])
-    twice = step_message(make_steps(recorder.contract, 1)[0])
+    twice = deepcopy(good)
     twice.layout.dim[1].label = twice.layout.dim[0].label
     cut = step_message(make_steps(recorder.contract, 1)[0])
     cut.data = cut.data[:-1]
