@@ -25,18 +25,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import io
-import os
 from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import at_least, given_up, keep, machine, verdicts, versions
+from robot_rl.benchmarking import add_cells, at_least, given_up, keep, machine, verdicts, versions
 from robot_rl.cell_folder import CellFolder, run_cell
-from robot_rl.engine import ENGINES
 from robot_rl.errors import UserError
 from robot_rl.progress import ProgressLine
 from sample_efficiency_cells import CARTPOLE, Cell, LOCOMOTION, PEER, settings, SIDES
 
+RUN = Path('runs/sample_efficiency')
 STEPS, EVERY = 100_000, 20_000
 SEEDS, SPARSE_SEEDS = range(3), range(5)
 WIDE_GOALS = dict(zip(LOCOMOTION, (2800.0, 3300.0, 8500.0, 3000.0)))
@@ -142,18 +141,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         f'{len(SPARSE_SEEDS)})')
     parser.add_argument('--steps', type=int, default=STEPS, metavar='N',
                         help=f'of the environment (default {STEPS})')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
-                        help='cells at a time (default: the processors of this machine)')
-    parser.add_argument('--engine', choices=ENGINES, default='processes')
-    parser.add_argument('--run-dir', type=Path, default=Path('runs/sample_efficiency'),
-                        help='results of the cells; what is there is not run again (default '
-                        '%(default)s)')
-    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
-                        '(default sample_efficiency.json in the run folder)')
+    add_cells(parser, str(RUN), 'sample_efficiency.json in the run folder')
     options = parser.parse_args(arguments)
-    if min(options.seeds or [0]) < 0 or options.workers < 1 or options.steps < 1000:
-        parser.error('--seeds: expected at least 0, --workers: at least 1, --steps: at least '
-                     '1000')
+    if min(options.seeds or [0]) < 0 or options.steps < 1000:
+        parser.error('--seeds: expected at least 0, --steps: at least 1000')
+    options.run_dir = options.run_dir or RUN
     options.out = options.out or options.run_dir / 'sample_efficiency.json'
     return options
 

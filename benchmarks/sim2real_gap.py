@@ -28,15 +28,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 import io
-import os
 from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import given_up, keep
+from robot_rl.benchmarking import add_cells, given_up, keep
 from robot_rl.cell_folder import CellFolder, run_cell
 from robot_rl.contract import load_contract
-from robot_rl.engine import ENGINES
 from robot_rl.errors import UserError
 from robot_rl.progress import ProgressLine
 from robot_rl.report.figures import wilson
@@ -185,21 +183,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--full', action='store_true',
                         help='every method, 6 draws and 4 sizes of the gap, instead of '
                         f'{", ".join(FAST)} on 3 draws of size 1')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
-                        help='cells at a time (default: the processors of this machine)')
-    parser.add_argument('--engine', choices=ENGINES, default='processes')
-    parser.add_argument('--run-dir', type=Path, help='results of the cells; what is there is not '
-                        'run again (default runs/sim2real_gap_fast, or _full)')
     parser.add_argument('--methods', nargs='+', choices=METHODS, metavar='NAME',
                         help='only these: ' + ', '.join(METHODS))
     parser.add_argument('--draws', nargs='+', type=int, metavar='N', help='only these robots')
     parser.add_argument('--sizes', nargs='+', type=float, metavar='S',
                         help='only these sizes of the gap')
-    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
-                        '(default sim2real_gap.json in the run folder; with --full in results/)')
+    add_cells(parser, 'runs/sim2real_gap_fast, or _full',
+              'sim2real_gap.json in the run folder; with --full in results/')
     options = parser.parse_args(arguments)
-    if min([*(options.draws or []), *(options.sizes or []), 0]) < 0 or options.workers < 1:
-        parser.error('--draws, --sizes: expected at least 0, --workers: at least 1')
+    if min([*(options.draws or []), *(options.sizes or []), 0]) < 0:
+        parser.error('--draws, --sizes: expected at least 0')
     name = 'full' if options.full else 'fast'
     options.run_dir = options.run_dir or Path('runs') / f'sim2real_gap_{name}'
     if not options.out:

@@ -1,4 +1,4 @@
-"""What the benchmarks with the options --fast and --out share: those, claims, and the end.
+"""What benchmarks and experiments of cells share: their options, claims, and the end.
 
 A claim has the keys claim, value, goal and holds. One that could not be measured has no value,
 `holds` None, and the reason why: that is no failure.
@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 
+from robot_rl.engine import ENGINES
 from robot_rl.errors import EXIT_BAD_INPUT
 from robot_rl.files import write_atomic
 
@@ -32,6 +33,23 @@ def parser_of(description: str, name: str, fast: str) -> argparse.ArgumentParser
     parser.add_argument('--out', type=Path, help=f'JSON file (default results/{name}.json here, '
                         f'with --fast runs/{name}.json)')
     return parser
+
+
+def add_cells(parser: argparse.ArgumentParser, folder: str, out: str) -> None:
+    """Add how an experiment's cells run, and where results go: by default as the texts say."""
+    parser.add_argument('--workers', type=_workers, default=os.cpu_count(), metavar='N',
+                        help='cells at a time (default: the processors of this machine)')
+    parser.add_argument('--engine', choices=ENGINES, default='processes')
+    parser.add_argument('--run-dir', type=Path, help='results of the cells; what is there is not '
+                        f'run again (default {folder})')
+    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
+                        f'(default {out})')
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, found {text}')
+    return int(text)
 
 
 @contextmanager
