@@ -37,14 +37,12 @@ from dataclasses import asdict
 from functools import cache
 import io
 from math import inf
-import os
 from pathlib import Path
 import statistics
 import sys
 
-from robot_rl.benchmarking import given_up, keep
+from robot_rl.benchmarking import add_cells, given_up, keep
 from robot_rl.cell_folder import CellFolder, run_cell
-from robot_rl.engine import ENGINES
 from robot_rl.errors import UserError
 from robot_rl.fit_run import data_digest
 from robot_rl.learning.calibration import LEVELS
@@ -79,8 +77,8 @@ def plan(options: argparse.Namespace) -> list[FitCell | TuneCell]:
                     tuners = list(TUNERS) if full and method in MAIN else ['steer']
                     tuners = tuners if options.tuners is None else options.tuners
                     fit = FitCell(task, method, demos, seed, measured)
-                    cells += [fit, *(TuneCell(fit, tuner, budget(task, full)) for tuner in tuners
-                                     if demos in TASKS[task].tuned)]
+                    cells += [fit, *(TuneCell(fit, tuner, budget(task, full))
+                                     for tuner in tuners)]
     return cells
 
 
@@ -204,11 +202,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         f'{", ".join(MAIN)}, 10 demonstrations, steer, 2 seeds and short trials')
     parser.add_argument('--pusht', type=Path, metavar='FILE',
                         help='the human demonstrations of push_t, .npz')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
-                        help='cells at a time (default: the processors of this machine)')
-    parser.add_argument('--engine', choices=ENGINES, default='processes')
-    parser.add_argument('--run-dir', type=Path, help='results of the cells; what is there is not '
-                        'run again (default runs/posterior_fast, or _full)')
     parser.add_argument('--tasks', nargs='+', choices=TASKS, help='only these')
     parser.add_argument('--methods', nargs='+', choices=METHODS, metavar='NAME',
                         help='only these: ' + ', '.join(METHODS))
@@ -217,11 +210,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--tuners', nargs='*', choices=TUNERS, metavar='NAME',
                         help='only these, or none: ' + ', '.join(TUNERS))
     parser.add_argument('--seeds', nargs='+', type=int, metavar='N', help='only these')
-    parser.add_argument('--out', type=Path, help='JSON file; the plot goes beside it as PNG '
-                        '(default posterior.json in the run folder; with --full in results/)')
+    add_cells(parser, 'runs/posterior_fast, or _full',
+              'posterior.json in the run folder; with --full in results/')
     options = parser.parse_args(arguments)
-    if min(options.seeds or [0]) < 0 or options.workers < 1:
-        parser.error('--seeds: expected at least 0, --workers: at least 1')
+    if min(options.seeds or [0]) < 0:
+        parser.error('--seeds: expected at least 0')
     chosen_tasks = options.tasks or (TASKS if options.full else ())
     if 'push_t' in chosen_tasks and not options.pusht:
         parser.error('--pusht: expected the file of the human demonstrations, or --tasks '
