@@ -8,8 +8,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -20,6 +22,7 @@ from robot_rl.errors import EXIT_BAD_INPUT, UserError
 from robot_rl.ros.help import asked_for_help, help_text
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LAST_WORDS = 1.0        # s that a node waits, as it ends, for subscribers to have heard it
 OUT_OF_ORDER = 'Failed to trigger lifecycle state machine transition'
 
 
@@ -33,7 +36,7 @@ def run(make_node: Callable[[], Node], settings: type, shared_memory: bool = Tru
                     (https://github.com/eProsima/Fast-DDS/issues/6485); by UDP it does neither
 
     The context outlives the signal, so that `close` can still publish: the safe action, the last
-    episode, the last status.
+    episode, the last status. Who is there hears them.
     """
     if asked_for_help():
         print(help_text(settings))
@@ -55,6 +58,7 @@ def run(make_node: Callable[[], Node], settings: type, shared_memory: bool = Tru
         _spin(executor, stopped, node)
     finally:
         node.close()
+        _deliver(node)
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
@@ -74,6 +78,16 @@ def _spin(executor: SingleThreadedExecutor, stopped: Future, node: Node) -> None
             if OUT_OF_ORDER not in str(error):
                 raise
             node.get_logger().error(str(error))
+
+
+def _deliver(node: Node) -> None:
+    """Wait for LAST_WORDS at most until what was said last has arrived.
+
+    A subscriber drops what comes after the end of its writer, and that may overtake it.
+    """
+    deadline = time.monotonic() + LAST_WORDS
+    for publisher in node.publishers:
+        publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
 
 
 def _init() -> None:

@@ -94,13 +94,20 @@ class Robot:
         return self.supervisor.pids()['policy_server']
 
     def act(self) -> None:
-        """Run episodes and wait until one is in its middle."""
+        """Run episodes and wait until one is in its middle, and watched.
+
+        On a busy machine safety_stop may find a server that has just begun later than we do.
+        """
         self.until(lambda: self.says('policy_server', 'idle')
                    and self.says('safety_stop', 'not armed'))
         self.operator.switch('policy_server/run', True)
-        del self.heard[:]
-        self.until(lambda: len(self.heard) >= 5 and not any(
-            stop for _, stop in self.heard[-5:]) and len(self.heard) < 25)
+        self.heard[:] = [(0.0, True)]
+        self.until(lambda: self.operator.status['safety_stop']['text'] == 'armed'
+                   and 5 <= self.since_stop() < 40)
+
+    def since_stop(self) -> int:
+        """Return how many actions were heard since a stop, the last action of an episode of 50."""
+        return [stop for _, stop in reversed(self.heard)].index(True)
 
     def time_to_stop(self, number: signal.Signals) -> float:
         """Send policy_server a signal; return the s until a subscriber has the stop action."""
@@ -168,9 +175,7 @@ def test_an_orderly_end_of_policy_server_is_none(robot):
     robot.act()
     stops = robot.operator.number('safety_stop', 'stops')
     robot.supervisor.stop('policy_server')
-    later = time.monotonic() + 1.5      # the status comes once a second
-    robot.until(lambda: time.monotonic() > later)
-    assert robot.says('safety_stop', 'not armed')
+    robot.until(lambda: robot.says('safety_stop', 'not armed'))     # it says `stopped` else
     assert robot.operator.number('safety_stop', 'stops') == stops
 
 
