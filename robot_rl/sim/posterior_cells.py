@@ -50,7 +50,7 @@ TASKS = {
     'puck_push': Task(SHIPPED['declared'],
                       Budget(episodes=60, period=5, measured=50, final=100, enough=GOAL)),
     'push_t': Task(Gap(), Budget(episodes=40, period=5, measured=50, final=100, enough=GOAL),
-                   'robot_rl.tasks.push_t:close'),      # with few it hardly succeeds
+                   'robot_rl.tasks.push_t:close'),
 }
 PUBLISHED = FitConfig(spread='diagonal', member_width=128, folds=10)    # noise that is learned
 PLAIN = replace(PUBLISHED, ensemble_updates=1, folds=2)  # makes no use of ensemble and folds

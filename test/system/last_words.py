@@ -48,7 +48,7 @@ class Listener:
     """Hears a speaker that is on another host."""
 
     def __init__(self, host, cable):
-        self._cable, self.heard = cable, []
+        self.cable, self.heard = cable, []
         self._node = Node('listener')
         self._node.create_subscription(
             Bool, 'word', lambda message: self.heard.append(message.data), COMMAND)
@@ -63,7 +63,7 @@ class Listener:
 
     def end(self, last: Quality) -> None:
         """Interrupt the speaker; its last word travels on a cable of that quality."""
-        self._cable.quality = last
+        self.cable.quality = last
         self.speaker.send_signal(signal.SIGINT)
         assert self.speaker.stdout.readline() == b'said\n'
 
@@ -74,7 +74,7 @@ class Listener:
 
 
 @pytest.fixture
-def cable():
+def listener():
     with contextlib.ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         stack.enter_context(claim_domain())
@@ -86,25 +86,25 @@ def cable():
         stack.enter_context(here.entered())
         rclpy.init()
         stack.callback(rclpy.shutdown)
-        cable.listener = Listener(host, cable)
-        stack.callback(cable.listener.close)
-        assert cable.listener.hears(False)
-        yield cable
+        listener = Listener(host, cable)
+        stack.callback(listener.close)
+        assert listener.hears(False)
+        yield listener
 
 
-def test_a_last_word_that_the_end_would_overtake_is_heard(cable):
-    cable.listener.end(Quality(delay=SLOW))
-    cable.quality = Quality()
-    assert cable.listener.hears(True, 5.0)
-    assert cable.listener.speaker.wait(PATIENCE) == 0
+def test_a_last_word_that_the_end_would_overtake_is_heard(listener):
+    listener.end(Quality(delay=SLOW))
+    listener.cable.quality = Quality()
+    assert listener.hears(True, 5.0)
+    assert listener.speaker.wait(PATIENCE) == 0
 
 
-def test_whom_it_does_not_reach_is_not_waited_for_long(cable):
-    cable.listener.end(Quality(up=False))
+def test_whom_it_does_not_reach_is_not_waited_for_long(listener):
+    listener.end(Quality(up=False))
     began = time.monotonic()
-    assert cable.listener.speaker.wait(LAST_WORDS + PATIENCE) == 0
+    assert listener.speaker.wait(LAST_WORDS + PATIENCE) == 0
     assert time.monotonic() - began >= LAST_WORDS
-    assert not cable.listener.hears(True, 0.5)
+    assert not listener.hears(True, 0.5)
 
 
 if __name__ == '__main__':
