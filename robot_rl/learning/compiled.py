@@ -60,7 +60,21 @@ def _compile(step: Callable) -> Callable:
 
     tracing.trace_autograd_ops = True           # the gradient belongs to the step
     compiling.compile_threads = 1               # no worker processes beside the node
+    compiling.cpp_cache_precompile_headers = _keep_headers(Path(os.environ[CACHE]) / 'headers')
     return torch.compile(_of_its_own(step), fullgraph=True, dynamic=False)
+
+
+def _keep_headers(folder: Path) -> bool:
+    """Have torch keep precompiled headers in the folder; tell whether it has a way to.
+
+    Whatever CACHE says, it keeps them in its default; who may write there has code run by us.
+    """
+    import torch._inductor.codecache as cache
+
+    if not hasattr(cache, '_HEADER_DIR') or not hasattr(cache, '_HEADER_LOCK_DIR'):
+        return False                            # it compiles three times as long
+    cache._HEADER_DIR, cache._HEADER_LOCK_DIR = str(folder), str(folder / 'locks')
+    return True
 
 
 def _of_its_own(step: Callable) -> Callable:

@@ -20,6 +20,7 @@ from robot_rl.learning.steering import Base, Steering
 from robot_rl.learning.xqc import Xqc
 import torch
 from torch._dynamo.utils import counters
+import torch._inductor.codecache
 import torch._inductor.config
 
 REACH = load_contract('reach')
@@ -27,14 +28,25 @@ N, M, K, R, B = 6, 2, 3, 2, 16
 with_compiler = pytest.mark.skipif(not shutil.which('g++'), reason='needs g++')
 
 
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Return where these tests share what is compiled; nothing of before them is found."""
+    return tmp_path_factory.mktemp('cache')
+
+
 @pytest.fixture(autouse=True)
-def folders(monkeypatch, tmp_path):
-    """Nothing compiled before, or by other tests, is found."""
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+def caching(monkeypatch, folder):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
     monkeypatch.delenv(CACHE, raising=False)
     torch._dynamo.reset()
     yield
     os.environ.pop(CACHE, None)     # compiled set it
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
 
 
 def sac() -> Sac:
@@ -42,16 +54,16 @@ def sac() -> Sac:
 
 
 def xqc() -> Xqc:
-    return Xqc(N, M, SacConfig(width=16, depth=2, learning_rate=1e-3))
+    return Xqc(N, M, SacConfig(width=16, depth=1, learning_rate=1e-3))
 
 
 def kickstarting() -> Kickstarting:
-    return Kickstarting(N, M, KickstartConfig(width=16, learning_rate=1e-3))
+    return Kickstarting(N, M, KickstartConfig(width=16, depth=1, learning_rate=1e-3))
 
 
 def steering() -> Steering:
     policy = decode_demonstrator(demonstrator(REACH, K, R, spread='latent'), REACH, 'made')
-    return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, learning_rate=1e-3))
+    return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, depth=1, learning_rate=1e-3))
 
 
 def batch(size: int) -> Batch:
@@ -61,31 +73,31 @@ def batch(size: int) -> Batch:
                  (torch.rand(B, generator=g) < 0.3).float())
 
 
-def after(rule, start, given: Batch, updates: int = 20) -> dict[str, torch.Tensor]:
+def after(rule, start, given: Batch, every: int = 2) -> dict[str, torch.Tensor]:
     g, state = torch.Generator().manual_seed(2), start
-    for update in range(updates):
-        state, _ = rule.update(state, given, g, update % 2 == 1)
+    for update in range(20):
+        state, _ = rule.update(state, given, g, update % every == every - 1)
     return state.tensors()
 
 
 @with_compiler
-@pytest.mark.parametrize(('make', 'size'), [
-    (sac, M), (kickstarting, M), (xqc, M), (steering, R * M)])
-def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, tmp_path):
+@pytest.mark.parametrize(('make', 'size', 'every'), [
+    (sac, M, 2), (kickstarting, M, 1), (xqc, M, 1), (steering, R * M, 1)])
+def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, every, folder):
+    """Both graphs of SAC, with and without the actor; of the others that which has all in it."""
     rule, failures = make(), []
     start = rule.init(torch.Generator().manual_seed(0))
-    expected = after(rule, start, batch(size))
-    found = after(compiled(rule, failures.append), start, batch(size))
+    expected = after(rule, start, batch(size), every)
+    found = after(compiled(rule, failures.append), start, batch(size), every)
     assert not failures
     for name, tensor in expected.items():
         assert torch.allclose(found[name], tensor, rtol=1e-3, atol=2e-5), name
     moved = (expected['actor.value'] - start.actor.value).abs().max()
     assert moved > 1e-3                                 # what is compared is not the start
-    assert any((tmp_path / 'robot_rl' / 'compiled').rglob('*.so'))
+    assert any((folder / 'robot_rl' / 'compiled').rglob('*.so'))
 
 
-def test_without_a_compiler_updates_are_eager_and_it_tells_why_once(monkeypatch):
-    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+def test_without_a_compiler_updates_are_eager_and_it_tells_why_once(no_compiler):
     rule, failures = sac(), []
     start = rule.init(torch.Generator().manual_seed(0))
     expected = after(rule, start, batch(M))
@@ -94,17 +106,26 @@ def test_without_a_compiler_updates_are_eager_and_it_tells_why_once(monkeypatch)
     assert len(failures) == 1 and 'it goes on slower' in failures[0]
 
 
+class Rule:
+    """One of many, each with a number of its own."""
+
+    def __init__(self, factor: float):
+        self.factor = factor
+
+    def step(self, value):
+        return self.factor * value
+
+
+@with_compiler
+def test_nothing_that_runs_is_kept_where_others_may_write(folder):
+    assert compiled(Rule(20.0), pytest.fail).step(torch.ones(1)) == 20
+    kept = folder / 'robot_rl' / 'compiled'
+    assert any(kept.rglob('*.so'))
+    assert any((kept / 'headers').rglob('*.gch'))   # torch's default: /tmp, whatever we say
+
+
 @with_compiler
 def test_every_learner_of_a_process_is_compiled():
-    class Rule:
-        """One of many, each with a number of its own."""
-
-        def __init__(self, factor: float):
-            self.factor = factor
-
-        def step(self, value):
-            return self.factor * value
-
     failures, before = [], counters['stats']['unique_graphs']
     for number in range(12):                # torch compiles the same code 8 times at most
         assert compiled(Rule(number), failures.append).step(torch.ones(1)) == number
@@ -125,8 +146,7 @@ def test_a_cache_that_the_user_names_is_kept(monkeypatch, tmp_path):
     assert os.environ[CACHE] == str(tmp_path / 'elsewhere')
 
 
-def test_a_learner_that_cannot_compile_learns_the_same_and_says_why(monkeypatch):
-    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+def test_a_learner_that_cannot_compile_learns_the_same_and_says_why(no_compiler):
     learners = [Learner(REACH, LearnerConfig(start_transitions=20, batch=32, compiled=asked),
                         SacConfig(width=16)) for asked in (False, True)]
     rng = np.random.default_rng(0)
