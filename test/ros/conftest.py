@@ -39,3 +39,20 @@ def start():
     yield begin
     while benches:
         benches.pop().close()
+
+
+@pytest.fixture
+def learn(start, make_contract, tmp_path, monkeypatch):
+    """Start a small sac_learner, whose recorder sends episodes (number, total, ...) when asked."""
+    from episodes import make_record        # on use: not every test needs the learner
+    from recorder_probe import Recorder
+    from robot_rl.nodes import sac_learner
+    monkeypatch.setattr(sac_learner, 'ASK_AGAIN', 0.1)
+
+    def begin(sent=(), **parameters) -> Recorder:
+        contract = make_contract()
+        bench = start(sac_learner.SacLearner, contract=str(contract.file), **{
+            'width': 8, 'batch': 8, 'start_transitions': 10,
+            'checkpoint_dir': str(tmp_path / 'checkpoints'), **parameters})
+        return Recorder(bench, contract, [make_record(contract, *item) for item in sent])
+    return begin

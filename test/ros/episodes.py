@@ -1,12 +1,20 @@
-"""Made-up episodes of contract `reach`, as steps and as what the recorder publishes."""
+"""Made-up episodes of contract `reach`: steps, what the recorder publishes, anybody's bag."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from geometry_msgs.msg import PointStamped
 import numpy as np
+from rclpy.serialization import serialize_message
+from rclpy.time import Time
 from robot_rl.contract import Contract
+from robot_rl.data.bag import BagWriter
 from robot_rl.data.episode import EpisodeRecord
 from robot_rl.data.steps import Mode, Source, Status, Step
 from robot_rl.data.transitions import derive_transitions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header
 
 PERIOD = 50_000_000     # ns
 SESSION = '11111111-2222-3333-4444-555555555555'
@@ -31,3 +39,22 @@ def make_record(contract: Contract, number: int, total: int, count: int = 6,
     return EpisodeRecord(f'episode_{number:06d}', number, total,
                          derive_transitions(steps, contract), 'truncated', '', SESSION,
                          steps[-1].stamp, mode.name.lower(), 0)
+
+
+def record_raw(contract: Contract, folder: Path, count: int = 8) -> None:
+    """Write what `ros2 bag record` leaves of an episode: the topics of the contract."""
+    writer = BagWriter(folder, {})
+    topics = {entry.topic: entry.type for entry in contract.observations}
+    topics[contract.action.topic] = contract.action.type
+    ids = {topic: writer.add_topic(f'/{topic}', kind) for topic, kind in topics.items()}
+    for tick in range(count):
+        stamp = 1_700_000_000_000_000_000 + tick * 50_000_000
+        header = Header(stamp=Time(nanoseconds=stamp).to_msg())
+        for topic, message in {
+                'joint_states': JointState(header=header, name=['shoulder', 'elbow'],
+                                           position=[0.1 * tick, 0.2], velocity=[0.1, 0.0],
+                                           effort=[0.0, 0.0]),
+                'tip': PointStamped(header=header),
+                contract.action.topic: Float64MultiArray(data=[0.5, -0.5])}.items():
+            writer.write(ids[topic], serialize_message(message), stamp, stamp)
+    writer.close({})
