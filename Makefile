@@ -37,11 +37,10 @@ $(VENV)/.ready: setup.py constraints.txt
 	  -e '.[ros,test,docs]'
 	@touch $@
 
-# A file's tests stay in one process, in order; each process has its own ROS domain. Two fifths of
-# their time they wait for nodes: one process more than there are cores.
+# A file's tests stay in one process, in order; each process has its own ROS domain.
 test: build
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder \
-	  -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder
 
 # Peers of the learner: $(VENV)/bin/python -m pip install '.[bench]', or those of PEERS=python.
 bench: setup
