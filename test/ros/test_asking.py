@@ -45,6 +45,7 @@ def run(shell, capsys, monkeypatch):
     monkeypatch.setattr(asking, 'HEARD', 20.0)      # however busy the machine is
     monkeypatch.setattr(asking, 'PRESENT', 20.0)
     monkeypatch.setattr(asking, 'FRESH', 3.0)
+    monkeypatch.setattr(asking, 'LOOK', 20.0)
     return command
 
 
