@@ -20,7 +20,6 @@ from robot_rl.learning.steering import Base, Steering
 from robot_rl.learning.xqc import Xqc
 import torch
 from torch._dynamo.utils import counters
-import torch._inductor.codecache
 import torch._inductor.config
 
 REACH = load_contract('reach')
@@ -54,16 +53,16 @@ def sac() -> Sac:
 
 
 def xqc() -> Xqc:
-    return Xqc(N, M, SacConfig(width=16, depth=1, learning_rate=1e-3))
+    return Xqc(N, M, SacConfig(width=16, depth=2, learning_rate=1e-3))
 
 
 def kickstarting() -> Kickstarting:
-    return Kickstarting(N, M, KickstartConfig(width=16, depth=1, learning_rate=1e-3))
+    return Kickstarting(N, M, KickstartConfig(width=16, learning_rate=1e-3))
 
 
 def steering() -> Steering:
     policy = decode_demonstrator(demonstrator(REACH, K, R, spread='latent'), REACH, 'made')
-    return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, depth=1, learning_rate=1e-3))
+    return Steering(N, Base.of(policy, 'made'), SteerConfig(width=16, learning_rate=1e-3))
 
 
 def batch(size: int) -> Batch:
@@ -73,22 +72,21 @@ def batch(size: int) -> Batch:
                  (torch.rand(B, generator=g) < 0.3).float())
 
 
-def after(rule, start, given: Batch, every: int = 2) -> dict[str, torch.Tensor]:
+def after(rule, start, given: Batch) -> dict[str, torch.Tensor]:
     g, state = torch.Generator().manual_seed(2), start
     for update in range(20):
-        state, _ = rule.update(state, given, g, update % every == every - 1)
+        state, _ = rule.update(state, given, g, update % 2 == 1)
     return state.tensors()
 
 
 @with_compiler
-@pytest.mark.parametrize(('make', 'size', 'every'), [
-    (sac, M, 2), (kickstarting, M, 1), (xqc, M, 1), (steering, R * M, 1)])
-def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, every, folder):
-    """Both graphs of SAC, with and without the actor; of the others that which has all in it."""
+@pytest.mark.parametrize(('make', 'size'), [
+    (sac, M), (kickstarting, M), (xqc, M), (steering, R * M)])
+def test_compiled_updates_give_the_numbers_of_eager_ones(make, size, folder):
     rule, failures = make(), []
     start = rule.init(torch.Generator().manual_seed(0))
-    expected = after(rule, start, batch(size), every)
-    found = after(compiled(rule, failures.append), start, batch(size), every)
+    expected = after(rule, start, batch(size))
+    found = after(compiled(rule, failures.append), start, batch(size))
     assert not failures
     for name, tensor in expected.items():
         assert torch.allclose(found[name], tensor, rtol=1e-3, atol=2e-5), name
