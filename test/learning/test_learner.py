@@ -1,3 +1,5 @@
+"""A learner: what it owes, what it draws and normalises, and that it learns."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -5,36 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from reaching import greedy_success, REACH, unrewarded
-from robot_rl.bundle import pack, unpack
-from robot_rl.contract import load_contract
-from robot_rl.data.transitions import Transitions
-from robot_rl.errors import Mismatch, UserError
+from robot_rl.errors import UserError
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.policy import decode_policy
+from small_learners import fed, FEW, learner, SMALL, transitions
 import torch
-
-SMALL = SacConfig(width=16)
-FEW = LearnerConfig(start_transitions=20, batch=32)
-
-
-def transitions(count: int, seed: int = 0, scale: float = 1.0) -> Transitions:
-    rng = np.random.default_rng(seed)
-    columns = (rng.normal(3.0, scale, (count, 6)), rng.uniform(-2.5, 2.5, (count, 2)),
-               rng.normal(size=count), rng.normal(3.0, scale, (count, 6)),
-               rng.random(count) < 0.1, np.zeros(count))
-    return Transitions(*(np.asarray(column, np.float32) for column in columns))
-
-
-def learner(config: LearnerConfig = FEW, sac: SacConfig = SMALL, contract=REACH) -> Learner:
-    return Learner(contract, config, sac)
-
-
-def fed(episodes: int = 4, **config) -> Learner:
-    found = learner(replace(FEW, **config))
-    for episode in range(episodes):
-        found.add(f's/{episode}', transitions(10, episode), episode)
-    return found
 
 
 def test_an_episode_that_comes_twice_counts_once():
@@ -197,201 +175,6 @@ def test_training_in_portions_is_training_at_once():
         portions.train(count)
     at_once.train(10)
     assert portions.actor() == at_once.actor()
-
-
-def test_a_resumed_learner_goes_on_exactly_as_one_that_never_stopped(tmp_path):
-    first = fed()
-    first.train(15)
-    first.save(tmp_path, keep=2)
-    resumed = learner()
-    found = resumed.resume(tmp_path)
-    assert found.endswith(
-        'checkpoint_000000015.safetensors at 15 updates, as many as 15 transitions allow; goes on '
-        'when more are here: data_recorder sends those of its bags again')
-    assert resumed.owed == 0        # until the recorder has sent the experience again
-    for episode in range(4):
-        resumed.add(f's/{episode}', transitions(10, episode), episode)
-    assert resumed.owed == first.owed == 25
-    first.train(11)
-    resumed.train(11)
-    assert resumed.actor() == first.actor()
-    for name, value in first.state.tensors().items():
-        assert torch.equal(resumed.state.tensors()[name], value), name
-
-
-def test_without_a_checkpoint_a_learner_starts_fresh(tmp_path):
-    found = learner()
-    assert 'starting fresh' in found.resume(tmp_path) and found.updates == 0
-
-
-def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path):
-    found = fed()
-    found.train(4)
-    found.save(tmp_path, keep=3)
-    found.train(4)
-    path = found.save(tmp_path, keep=3)
-    path.write_bytes(path.read_bytes()[:-100])
-    resumed = learner()
-    notes = resumed.resume(tmp_path)
-    assert resumed.updates == 4 and f'skipped {path}' in notes
-    assert [refused.path for refused in resumed.refused] == [path]
-
-
-def test_a_checkpoint_of_another_learner_is_skipped_for_one_of_this(tmp_path):
-    first = fed()
-    first.train(4)
-    first.save(tmp_path, keep=3)
-    other = Learner(REACH, FEW, SacConfig(width=32))
-    other.updates = 9
-    path = other.save(tmp_path, keep=3)
-    resumed = learner()
-    assert f'skipped {path}: width: expected 16, found 32; give' in resumed.resume(tmp_path)
-    assert resumed.updates == 4
-    assert (tmp_path / 'refused' / path.name).is_file() and not path.exists()
-
-
-def test_a_checkpoint_of_another_contract_is_refused(tmp_path):
-    found = fed()
-    found.save(tmp_path, keep=2)
-    with pytest.raises(Mismatch):
-        learner(contract=load_contract('puck_push')).resume(tmp_path)
-
-
-def test_a_checkpoint_of_other_parameters_is_refused_with_those_that_differ(tmp_path):
-    fed().save(tmp_path, keep=2)
-    with pytest.raises(UserError, match='safetensors: width: expected 32, found 16; give the par'):
-        learner(sac=SacConfig(width=32)).resume(tmp_path)
-
-
-@pytest.mark.parametrize('change', [
-    lambda arrays, manifest: arrays.pop('generator'),
-    lambda arrays, manifest: arrays.update(generator=0 * arrays['generator'] + 255),
-    lambda arrays, manifest: arrays.update(target=np.zeros((2, 3), np.float32)),
-    lambda arrays, manifest: arrays.update({'actor.value': arrays['actor.value'].astype(float)}),
-    lambda arrays, manifest: manifest.pop('updates'),
-    lambda arrays, manifest: manifest.update(started_from=3),
-    lambda arrays, manifest: manifest.pop('sac')])
-def test_a_checkpoint_that_is_not_this_learners_is_refused_before_anything_changes(
-        tmp_path, change):
-    path = fed().save(tmp_path, keep=2)
-    arrays, manifest = unpack(path.read_bytes(), 'x')
-    arrays = dict(arrays)
-    change(arrays, manifest)
-    path.write_bytes(pack(arrays, manifest))
-    found = learner()
-    before = found.actor()
-    with pytest.raises(UserError, match=str(path)):
-        found.resume(tmp_path)
-    assert found.actor() == before
-
-
-def trained(**sac) -> bytes:
-    """Return an actor as the simulator would give it: learned, with a normaliser of its own."""
-    found = learner(replace(FEW, seed=9), replace(SMALL, **sac))
-    found.add('sim', transitions(60, 5, scale=4.0), 1)
-    found.train(8)
-    return found.actor()
-
-
-WARM = replace(FEW, start_from='sim_optimal')
-
-
-def test_a_learner_that_starts_from_a_policy_owes_nothing_until_it_comes():
-    found = learner(WARM)
-    found.add('a', transitions(40), 1)
-    assert (found.waiting, found.owed) == (True, 0)
-    found.start_from(trained(), 'x')
-    assert (found.waiting, found.owed) == (False, 40)
-
-
-def test_it_starts_with_the_policys_actor_and_normalizer_bit_for_bit():
-    found, data = learner(WARM), trained()
-    fresh = found.state
-    found.start_from(data, 'x')
-    mine, given = (decode_policy(one, REACH, 'x') for one in (found.actor(), data))
-    for (weight, bias), (expected_weight, expected_bias) in zip(mine.layers, given.layers,
-                                                                strict=True):
-        assert np.array_equal(weight, expected_weight) and np.array_equal(bias, expected_bias)
-    assert np.array_equal(mine.normalizer.mean, given.normalizer.mean)
-    assert np.array_equal(mine.normalizer.std, given.normalizer.std)
-    assert not found.state.actor.mean.any() and not found.state.actor.square.any()
-    assert found.state.critic is fresh.critic and mine.version == 0
-
-
-def test_the_policys_normalizer_stays_when_training_begins():
-    found, data = learner(WARM), trained()
-    found.start_from(data, 'x')
-    found.add('a', transitions(40, scale=50.0), 1)
-    found.train(1)
-    assert np.array_equal(found.normalizer.mean, decode_policy(data, REACH, 'x').normalizer.mean)
-
-
-def test_an_actor_keeps_to_the_policy_until_its_first_actor_update():
-    found, data = learner(WARM, replace(SMALL, actor_period=20)), trained()
-    found.start_from(data, 'x')
-    found.add('a', transitions(40), 1)
-    start = found.state.actor.value
-    found.train(19)
-    assert found.state.actor.value is start
-    found.train(1)
-    assert not torch.equal(found.state.actor.value, start)
-
-
-@pytest.mark.parametrize(('sac', 'said'), [
-    ({'width': 24}, 'expected width 16 and depth 2, found width 24 and depth 2; set width'),
-    ({'depth': 3}, 'expected width 16 and depth 2, found width 16 and depth 3; set width')])
-def test_a_policy_of_other_sizes_is_refused_and_the_learner_waits_on(sac, said):
-    found = learner(WARM)
-    before = found.actor()
-    with pytest.raises(UserError, match=f'^topic x: {said}'):
-        found.start_from(trained(**sac), 'topic x')
-    assert found.waiting and found.actor() == before
-
-
-def test_what_an_actor_started_from_is_told_and_outlives_a_restart(tmp_path):
-    first = learner(WARM)
-    first.start_from(trained(), 'x')
-    first.add('a', transitions(40), 1)
-    first.train(7)
-    first.save(tmp_path, keep=2)
-    for config in (WARM, FEW):
-        resumed = learner(config)
-        resumed.resume(tmp_path)
-        assert not resumed.waiting
-        assert decode_policy(resumed.actor(), REACH, 'x').manifest['provenance'][
-            'started_from'] == 'sim_optimal'
-        resumed.add('a', transitions(40), 1)
-        resumed.train(3)
-    first.train(3)
-    assert resumed.state.actor.value.equal(first.state.actor.value)
-
-
-def test_a_start_that_was_saved_before_the_first_update_is_not_lost(tmp_path):
-    first, data = learner(WARM), trained()
-    first.start_from(data, 'x')
-    first.save(tmp_path, keep=2)
-    resumed = learner(WARM)
-    resumed.resume(tmp_path)
-    assert not resumed.waiting and resumed.actor() == first.actor()
-    resumed.add('a', transitions(40), 1)
-    resumed.train(1)
-    assert np.array_equal(resumed.normalizer.mean, first.normalizer.mean)
-
-
-def test_an_actor_that_started_from_nothing_says_so():
-    assert decode_policy(fed().actor(), REACH, 'x').manifest['provenance']['started_from'] == ''
-
-
-def test_a_checkpoint_from_before_there_were_starts_is_taken_up(tmp_path):
-    found = fed()
-    found.train(4)
-    path = found.save(tmp_path, keep=2)
-    arrays, manifest = unpack(path.read_bytes(), 'x')
-    del manifest['started_from']
-    path.write_bytes(pack(arrays, manifest))
-    resumed = learner(WARM)
-    assert 'start_from has no effect' in resumed.resume(tmp_path)
-    assert (resumed.updates, resumed.started_from, resumed.waiting) == (4, '', False)
 
 
 def reacher(seed: int, contract=REACH, **config) -> Learner:

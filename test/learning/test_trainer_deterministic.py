@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 import random
 
 import pytest
-from test_trainer import DEMONSTRATOR, episode, LENGTH, sim_optimal, Training
+from trainer_probe import DEMONSTRATOR, episode, LENGTH, sim_optimal, Training
 
 
 @pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def begin(train: bool = True, deterministic: bool = True, **settings) -> Training:
-        training = Training(tmp_path / str(len(started)), deterministic=deterministic, **settings)
-        training.trainer.train(train)
-        training.trainer.start()
-        started.append(training)
-        return training
-    yield begin
-    for training in started:
-        training.trainer.close()
+def start(start):
+    return partial(start, deterministic=True)
 
 
 def learned(training: Training) -> list[str]:

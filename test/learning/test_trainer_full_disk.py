@@ -12,7 +12,7 @@ import sys
 import pytest
 from robot_rl.learning.checkpoint import newest_checkpoint
 from small_disk import fill, run_on_small_disk
-from test_trainer import DEMONSTRATOR, episode, REACH, Training
+from trainer_probe import DEMONSTRATOR, episode, REACH, Training
 
 
 def main(disk: str, method: str) -> None:

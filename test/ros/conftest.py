@@ -56,3 +56,23 @@ def learn(start, make_contract, tmp_path, monkeypatch):
             'checkpoint_dir': str(tmp_path / 'checkpoints'), **parameters})
         return Recorder(bench, contract, [make_record(contract, *item) for item in sent])
     return begin
+
+
+@pytest.fixture
+def recorder(start, make_contract, tmp_path):
+    """Start a data_recorder, and what sends it steps and hears its transitions."""
+    from listener import Listener           # on use: not every test needs the recorder
+    from robot_rl.nodes.data_recorder import DataRecorder
+    contract = make_contract()
+    root = tmp_path / 'bags'
+    bench = start(DataRecorder, contract=str(contract.file), bag_root=str(root))
+    return Listener(bench, contract, root)
+
+
+@pytest.fixture
+def watched(recorder):
+    """Start a data_recorder whose statuses are kept, with their levels."""
+    from robot_rl.ros.qos import LATCHED
+    recorder.bench.levels = recorder.bench.listen(
+        'diagnostic_msgs/msg/DiagnosticArray', 'data_recorder/status', LATCHED)
+    return recorder
