@@ -17,13 +17,13 @@ import threading
 import time
 
 from robot_rl.errors import EXIT_BAD_INPUT, UserError
+from robot_rl.priority import lower_priority
 
 RESTARTS = 3                # in a row without a new round
 GRACE = 5.0                 # s from SIGTERM to SIGKILL
 MAX_LINE = 64 * 1024        # bytes of one line of the child
 MAX_READ = 1 << 20          # bytes taken in one look
 TAIL = 4096                 # bytes kept of what it wrote to stderr
-NICENESS = 5                # the twin goes first
 BUSY = ('training', 'cancelling')
 
 
@@ -198,7 +198,7 @@ def end_with_parent() -> None:
 
     Its stdin ends with the parent, however that died; nobody else would end it.
     """
-    os.nice(NICENESS)
+    lower_priority()            # the twin and the robot go first
 
     def watch():
         with contextlib.suppress(OSError):

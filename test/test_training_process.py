@@ -14,12 +14,12 @@ from robot_rl.contract import load_contract
 from robot_rl.errors import UserError
 from robot_rl.learning.config import ExplorerConfig, SacConfig
 from robot_rl.learning.explorer_learner import use_threads
+from robot_rl.priority import AUTOGROUP, NICENESS
 from robot_rl.sim.explorer_options import child_command
 from robot_rl.sim.explorer_run import EXPLORERS, read_result, run_identity
 from robot_rl.sim.explorer_settings import TrainSettings
 from robot_rl.sim.train_explorers import train_explorers
-from robot_rl.training_process import (MAX_LINE, NICENESS, RESTARTS, TAIL, TrainingProcess,
-                                       TrainingState)
+from robot_rl.training_process import MAX_LINE, RESTARTS, TAIL, TrainingProcess, TrainingState
 from robot_rl.training_run import alone_in
 
 REACH = load_contract('reach')
@@ -253,6 +253,8 @@ def test_the_child_lets_the_twin_go_first(process, tmp_path):
     wait(process, lambda state: state.progress)
     assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
         19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    group = Path('/proc', str(process.pid), AUTOGROUP.name)     # it leads a session of its own
+    assert not AUTOGROUP.is_file() or group.read_text().endswith(f' nice {NICENESS}\n')
 
 
 def test_a_child_ends_with_its_parent_that_was_killed(tmp_path):

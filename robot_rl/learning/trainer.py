@@ -24,6 +24,7 @@ from robot_rl.learning.policy import decode_explorers
 from robot_rl.learning.robot_coverage import RobotCoverage
 from robot_rl.learning.seen import Seen
 from robot_rl.learning.training_curves import TrainingCurves
+from robot_rl.priority import lower_priority
 
 CHUNK = 20                  # updates between looks at the queue
 
@@ -160,6 +161,7 @@ class Trainer:
 
     def _run(self) -> None:
         try:
+            lower_priority()        # the control loop goes first
             while not self._closing:
                 self._take_inbox()
                 self._release()

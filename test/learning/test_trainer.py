@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
+from robot_rl.priority import NICENESS
 from trainer_probe import episode, LENGTH
 
 
@@ -45,6 +49,14 @@ def test_it_collects_before_it_trains(start):
     training.trainer.receive(episode(1))
     progress = training.until(lambda progress: progress.episodes_received == 1)
     assert progress.text == 'collecting 20 transitions' and progress.updates == 0
+
+
+def test_training_lets_the_rest_of_its_process_go_first(start):
+    training = start(train=False)
+    training.actor()
+    here, there = (os.getpriority(os.PRIO_PROCESS, thread)
+                   for thread in (threading.get_native_id(), training.trainer._thread.native_id))
+    assert there == min(19, here + NICENESS)
 
 
 def test_an_error_in_training_ends_the_thread_and_is_told(start, monkeypatch):
