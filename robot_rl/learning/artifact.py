@@ -23,21 +23,25 @@ Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 @dataclass(frozen=True)
 class Normalizer:
-    """Shift and scale of a vector, fixed when learning starts."""
+    """Shift and scale of a vector."""
 
     mean: np.ndarray            # (n,) float32
     std: np.ndarray             # (n,) float32, > 0
 
     @classmethod
     def of(cls, seen: np.ndarray) -> Normalizer:
-        """Return what gives vectors (k, n) mean 0 and deviation 1.
+        """Return what gives vectors (k, n) mean 0 and deviation 1."""
+        return cls.to(seen.mean(axis=0), seen.std(axis=0))
+
+    @classmethod
+    def to(cls, mean: np.ndarray, deviation: np.ndarray) -> Normalizer:
+        """Return what gives vectors of that mean and deviation (n,) mean 0 and deviation 1.
 
         A number that hardly moves among them keeps its unit: it may move yet, and scaled by so
         little it would be all that a network sees.
         """
-        std = seen.std(axis=0)
-        return cls(seen.mean(axis=0).astype(np.float32),
-                   np.where(std < STILL, 1.0, std).astype(np.float32))
+        return cls(mean.astype(np.float32),
+                   np.where(deviation < STILL, 1.0, deviation).astype(np.float32))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return normalised values (..., n), float32."""

@@ -24,6 +24,7 @@ from robot_rl.learning.diffusion_policy import decode_demonstrator, DiffusionPol
 from robot_rl.learning.imitation import imitate
 from robot_rl.learning.made_with import check_made_with
 from robot_rl.learning.methods import digest_of, Full, FullXqc, Kickstart, Steer
+from robot_rl.learning.moments import Moments
 from robot_rl.learning.policy import decode_policy, Normalizer
 from robot_rl.learning.precision import products
 from robot_rl.learning.replay import draw, Replay, shares
@@ -50,6 +51,8 @@ class Learner:
         n = len(contract.layout)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.normalizer = Normalizer(np.zeros(n, np.float32), np.ones(n, np.float32))
+        self._observed = Moments()              # which the normaliser follows
+        self._fixed = False                     # a checkpoint's, from before it did so
         self.weights = {'online': config.online_weight, 'explorers': config.explorers_weight,
                         'demos': config.demo_weight}
         self.method: Full | Steer | None = None
@@ -200,8 +203,10 @@ class Learner:
 
     def train(self, count: int) -> dict[str, float]:
         """Make `count` updates; return the last metrics of critic and actor."""
-        if self.updates == 0 and count:
-            self._begin()
+        if self.updates == 0 and count and self.started_from == DEMONSTRATOR:
+            self._lower()
+        if count and self._follows:
+            self.normalizer = Normalizer.to(self._observed.mean, self._observed.deviation)
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
         counts = shares(self.weights, self.sources, self.config.batch)
         period, warmup = self.sac.actor_period, self.config.critic_warmup
@@ -236,7 +241,8 @@ class Learner:
             raise UserError(f'nothing to save yet: waiting for the {self.waits_for}')
         manifest = {'updates': self.updates, 'sac': asdict(self.method.rule.config),
                     'learner': asdict(self.config), 'episodes': len(self.episodes),
-                    'transitions': self.collected, 'started_from': self.started_from}
+                    'transitions': self.collected, 'started_from': self.started_from,
+                    'normalizer_follows': self._follows}
         arrays = self._arrays(self.state)
         if isinstance(self.method, Steer):
             manifest['demonstrator'] = self.method.digest
@@ -279,6 +285,7 @@ class Learner:
         self.normalizer = Normalizer(arrays['normalizer.mean'], arrays['normalizer.std'])
         self.state = method.state.from_tensors(tensors)
         self.updates, self.started_from = manifest['updates'], started_from
+        self._fixed = self.updates > 0 and not manifest.get('normalizer_follows')
 
     def _method_of(self, path: Path, arrays: dict, manifest: dict) -> Full | Steer:
         """Return the method that a checkpoint goes on with; it brings what it steers."""
@@ -303,6 +310,7 @@ class Learner:
 
     def _add(self, source: str, transitions: Transitions) -> None:
         self.counts[source] += len(transitions)
+        self._observed.add(transitions.observation)
         if self.method is None:
             self._early.append((source, transitions))
         else:
@@ -312,16 +320,18 @@ class Learner:
         if self.config.core == XQC:
             self.returns.add(transitions)
 
+    @property
+    def _follows(self) -> bool:
+        """Whether the normaliser is of all that was seen so far: a start's stays as it is."""
+        return not self.started_from and not self._fixed
+
     def _observations(self) -> np.ndarray:
         n = len(self.contract.layout)
         return torch.cat([source.rows[:, :n] for source in self.sources.values()]).numpy()
 
-    def _begin(self) -> None:
-        """Fix what depends on the first data: the normaliser, or how critics of a start begin."""
-        if not self.started_from:
-            self.normalizer = Normalizer.of(self._observations())
-        elif self.started_from == DEMONSTRATOR:
-            n, d = len(self.contract.layout), self.method.row_size
-            rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
-            least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
-            self.state = self.method.rule.lower(self.state, least)
+    def _lower(self) -> None:
+        """Let critics of a start from a demonstrator begin at the least return there is."""
+        n, d = len(self.contract.layout), self.method.row_size
+        rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
+        least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
+        self.state = self.method.rule.lower(self.state, least)

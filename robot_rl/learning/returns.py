@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from robot_rl.data.transitions import Transitions
+from robot_rl.learning.moments import Moments
 
 LEAST = 1e-6            # of a unit
 
@@ -17,8 +18,7 @@ class Returns:
 
     def __init__(self, discount: float, most: float):
         self._discount, self._most = discount, most     # most units that a return may have
-        self._count, self._mean, self._square = 0, 0.0, 0.0     # _square: sum of (G - mean)^2
-        self._largest = 0.0                                     # |G|
+        self._moments, self._largest = Moments(), 0.0           # of G, of |G|
 
     def add(self, transitions: Transitions) -> None:
         """Take in transitions in their order."""
@@ -27,18 +27,11 @@ class Returns:
         for index, (reward, last) in enumerate(zip(transitions.reward.tolist(), over.tolist())):
             found[index] = past = reward + self._discount * past
             past = 0.0 if last else past
-        if not len(found):
-            return
-        count = self._count + len(found)
-        apart = found.mean() - self._mean
-        self._square += found.var() * len(found) + apart ** 2 * self._count * len(found) / count
-        self._mean += apart * len(found) / count
-        self._count = count
-        self._largest = max(self._largest, float(np.abs(found).max()))
+        self._moments.add(found)
+        self._largest = max(self._largest, float(np.abs(found).max(initial=0.0)))
 
     @property
     def unit(self) -> float:
         """What rewards are divided by, 1 where there is nothing to go by."""
-        deviation = (self._square / self._count) ** 0.5 if self._count else 0.0
-        found = float(max(deviation, self._largest / self._most))
+        found = float(max(self._moments.deviation, self._largest / self._most))
         return found if found > LEAST else 1.0

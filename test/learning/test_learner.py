@@ -115,22 +115,33 @@ def test_actions_are_learned_in_units_of_their_range():
                           torch.from_numpy(sent.action) / 2.5, atol=1e-6)
 
 
-def test_the_normalizer_is_that_of_the_first_data_and_then_stays():
+def test_the_normalizer_follows_what_is_seen_from_all_sources():
     found = learner()
-    first = transitions(200, scale=2.0)
-    first.observation[:, 5] = 1.0       # does not move
+    first, demo, wider = transitions(200, scale=2.0), transitions(50, 1), transitions(200, 2, 50.0)
+    first.observation[:, 5] = demo.observation[:, 5] = 1.0      # does not move
     found.add('a', first, 1)
-    found.train(1)
-    assert np.allclose(found.normalizer.mean, first.observation.mean(0), atol=1e-5)
-    assert np.allclose(found.normalizer.std[:5], first.observation[:, :5].std(0), rtol=1e-4)
-    assert found.normalizer.std[5] == 1.0       # it may move yet: in its unit
-    fixed = found.normalizer
-    found.add('b', transitions(200, scale=50.0), 2)
-    found.train(1)
-    assert found.normalizer is fixed
+    found.add_demos(demo)
+    for seen in ([first, demo], [first, demo, wider]):
+        found.train(1)
+        seen = np.concatenate([each.observation for each in seen])
+        assert np.allclose(found.normalizer.mean, seen.mean(0), rtol=1e-4)
+        assert np.allclose(found.normalizer.std[:5], seen[:, :5].std(0), rtol=1e-4)
+        # One that has not moved may move yet: until then it is in its unit.
+        assert found.normalizer.std[5] == (1.0 if len(seen) == 250 else
+                                           pytest.approx(seen[:, 5].std(), rel=1e-4))
+        found.add('b', wider, 2)
 
 
-def test_the_normalizer_is_taken_of_all_sources_without_a_copy_of_their_whole_rows():
+def test_an_actor_acts_with_the_normalizer_that_it_was_trained_with():
+    found = fed()
+    found.train(1)
+    before = decode_policy(found.actor(), REACH, 'test').normalizer
+    found.add('later', transitions(100, 9, scale=50.0), 9)
+    after = decode_policy(found.actor(), REACH, 'test').normalizer
+    assert np.array_equal(after.mean, before.mean) and np.array_equal(after.std, before.std)
+
+
+def test_states_are_imitated_in_without_a_copy_of_their_whole_rows():
     found = fed()
     found.add_demos(transitions(30, seed=9))
     seen = found._observations()

@@ -34,6 +34,25 @@ def test_a_resumed_learner_goes_on_exactly_as_one_that_never_stopped(tmp_path):
         assert torch.equal(resumed.state.tensors()[name], value), name
 
 
+@pytest.mark.parametrize('updates', [0, 1])
+def test_the_normalizer_of_an_older_checkpoint_stays_for_its_actor_learned_with_it(
+        updates, tmp_path):
+    first = fed()
+    first.train(updates)
+    path = first.save(tmp_path, keep=2)
+    arrays, manifest = unpack(path.read_bytes(), 'x')
+    assert manifest.pop('normalizer_follows') is True
+    path.write_bytes(pack(dict(arrays), manifest))
+    resumed = learner()
+    for _ in range(2):                      # and of those that go on from it
+        resumed.resume(tmp_path)
+        resumed.add('s/later', transitions(100, 9, scale=50.0), 9)
+        resumed.train(1)
+        assert np.array_equal(resumed.normalizer.std, first.normalizer.std) == bool(updates)
+        resumed.save(tmp_path, keep=2)
+        resumed = learner()
+
+
 def test_without_a_checkpoint_a_learner_starts_fresh(tmp_path):
     found = learner()
     assert 'starting fresh' in found.resume(tmp_path) and found.updates == 0
