@@ -17,7 +17,8 @@ Returns are means of 10 greedy episodes; `at the end` is the last measurement, t
 seeds with its standard error. Published curves at 100,000 steps, from the repositories of SimbaV2
 and XQC (Hopper, Walker2d, HalfCheetah, Ant): SAC 1103, 690, 6156, 747; REDQ 2750, 3459, 7823,
 3288; XQC 2828, 3612, 8597, 3018. A cell is one JSON file in the run folder, so what was killed
-goes on where it was. A cell of `default` takes some 20 minutes of one processor, of `wide` 75.
+goes on where it was. A cell of `default` takes 10 to 20 minutes of one processor, of `wide` 50 to
+75.
 """
 
 from __future__ import annotations
