@@ -20,5 +20,4 @@ def start(tmp_path):
         return training
     yield begin
     for training in started:
-        if training.trainer.alive:
-            training.trainer.close()
+        training.trainer.close()

@@ -1,11 +1,14 @@
-"""Small learners of contract `reach`, and episodes of random numbers for them."""
+"""Small learners of contract `reach`, episodes of random numbers for them, their checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from reaching import REACH
+from robot_rl.bundle import pack, unpack
 from robot_rl.data.transitions import Transitions
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.learner import Learner
@@ -31,3 +34,11 @@ def fed(episodes: int = 4, **config) -> Learner:
     for episode in range(episodes):
         found.add(f's/{episode}', transitions(10, episode), episode)
     return found
+
+
+def rewrite(path: Path, change: Callable[[dict, dict], object]) -> None:
+    """Change the arrays and the manifest of a checkpoint in its file."""
+    arrays, manifest = unpack(path.read_bytes(), 'x')
+    arrays = dict(arrays)
+    change(arrays, manifest)
+    path.write_bytes(pack(arrays, manifest))

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from reaching import REACH
-from robot_rl.bundle import pack, unpack
 from robot_rl.errors import UserError
 from robot_rl.learning.policy import decode_policy
-from small_learners import fed, FEW, learner, SMALL, transitions
+from small_learners import fed, FEW, learner, rewrite, SMALL, transitions
 import torch
 
 WARM = replace(FEW, start_from='sim_optimal')
@@ -114,9 +113,7 @@ def test_a_checkpoint_from_before_there_were_starts_is_taken_up(tmp_path):
     found = fed()
     found.train(4)
     path = found.save(tmp_path, keep=2)
-    arrays, manifest = unpack(path.read_bytes(), 'x')
-    del manifest['started_from']
-    path.write_bytes(pack(arrays, manifest))
+    rewrite(path, lambda arrays, manifest: manifest.pop('started_from'))
     resumed = learner(WARM)
     assert 'start_from has no effect' in resumed.resume(tmp_path)
     assert (resumed.updates, resumed.started_from, resumed.waiting) == (4, '', False)

@@ -9,13 +9,13 @@ from demonstrators import demonstrator
 import numpy as np
 import pytest
 from reaching import REACH, transitions
-from robot_rl.bundle import pack, unpack
 from robot_rl.errors import UserError
 from robot_rl.learning import imitation
 from robot_rl.learning.config import LearnerConfig, SacConfig
 from robot_rl.learning.diffusion_policy import decode_actor, decode_demonstrator
 from robot_rl.learning.learner import Learner
 from robot_rl.learning.steering import Base, OPEN_STD
+from small_learners import rewrite
 import torch
 
 SMALL = SacConfig(width=16)
@@ -242,10 +242,7 @@ def test_a_checkpoint_of_another_noise_bound_is_refused(tmp_path):
     lambda arrays, manifest: manifest.update(updates='many')])
 def test_a_checkpoint_that_does_not_hold_what_it_says_is_refused(tmp_path, change):
     path = steering().save(tmp_path, keep=2)
-    arrays, manifest = unpack(path.read_bytes(), 'x')
-    arrays = dict(arrays)
-    change(arrays, manifest)
-    path.write_bytes(pack(arrays, manifest))
+    rewrite(path, change)
     found = learner()
     with pytest.raises(UserError, match=str(path)):
         found.resume(tmp_path)

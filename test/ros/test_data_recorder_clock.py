@@ -14,28 +14,6 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64MultiArray
 
 
-def test_what_was_seen_before_the_clock_began_again_gets_the_time_of_the_episode(
-        start, make_contract, tmp_path):
-    contract = make_contract()
-    bench = start(DataRecorder, contract=str(contract.file), bag_root=str(tmp_path / 'bags'),
-                  use_sim_time=True)
-    listener = Listener(bench, contract, tmp_path / 'bags')
-    clock = bench.publisher(Clock, '/clock', DRIVER)
-    commands = bench.publisher(Float64MultiArray, 'arm_controller/commands', COMMAND)
-
-    def show(seconds: int) -> None:
-        clock.publish(Clock(clock=Time(seconds=seconds).to_msg()))
-        bench.until(lambda: bench.node.get_clock().now().nanoseconds == seconds * 10 ** 9)
-
-    show(100)
-    commands.publish(Float64MultiArray(data=[0.5, 0.25]))
-    bench.until(lambda: bench.node._recorder._preroll.newest)
-    show(3)
-    record = listener.record(1)
-    times = [message.log_time for message in read_bag(listener.root / record.name)]
-    assert (len(times), set(times)) == (8, {3_000_000_000})
-
-
 @pytest.fixture
 def timeless(start, make_contract, tmp_path):
     """Start a recorder whose clock has not come; `tick(seconds)` of what is returned is it."""
@@ -47,6 +25,23 @@ def timeless(start, make_contract, tmp_path):
     listener.tick = lambda seconds: clock.publish(
         Clock(clock=Time(seconds=seconds).to_msg()))
     return listener
+
+
+def test_what_was_seen_before_the_clock_began_again_gets_the_time_of_the_episode(timeless):
+    bench = timeless.bench
+    commands = bench.publisher(Float64MultiArray, 'arm_controller/commands', COMMAND)
+
+    def show(seconds: int) -> None:
+        timeless.tick(seconds)
+        bench.until(lambda: bench.node.get_clock().now().nanoseconds == seconds * 10 ** 9)
+
+    show(100)
+    commands.publish(Float64MultiArray(data=[0.5, 0.25]))
+    bench.until(lambda: bench.node._recorder._preroll.newest)
+    show(3)
+    record = timeless.record(1)
+    times = [message.log_time for message in read_bag(timeless.root / record.name)]
+    assert (len(times), set(times)) == (8, {3_000_000_000})
 
 
 def test_what_comes_before_the_clock_waits_for_it_and_is_dated_by_it(timeless):
