@@ -66,9 +66,8 @@ class LearnerConfig:
     batch: int = 256                # rows per update
     start_transitions: int = 1000   # collected before the first update
     critic_warmup: int = 0          # first updates, of the critics alone, owed besides the ratio
-    online_weight: float = 1.0      # share of a batch from the learner's and random episodes
-    explorers_weight: float = 1.0   # share from episodes of frozen explorers
-    demo_weight: float = 1.0        # share from demonstrations, or bags of earlier sessions
+    demo_weight: float = 1.0        # share of a batch from demonstrations, or bags of earlier
+    #                                 sessions, beside 1 of the robot's own
     start_from: str = ''            # SIM_OPTIMAL or DEMONSTRATOR: wait for it, start as it acts
     teacher_weight: float = 0.3     # start_from DEMONSTRATOR: how firmly it stays as it acts
     noise_bound: float = 1.5        # steer: largest latent noise, each dimension

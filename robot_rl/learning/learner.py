@@ -36,6 +36,7 @@ from robot_rl.learning.xqc import MOST
 import torch
 
 ROBOT = ('online', 'explorers')      # sources of this session's robot: they owe updates
+REPLAYS = {'online': 'robot', 'explorers': 'robot', 'demos': 'demos'}   # to draw a source from
 
 
 class Learner:
@@ -53,12 +54,11 @@ class Learner:
         self.normalizer = Normalizer(np.zeros(n, np.float32), np.ones(n, np.float32))
         self._observed = Moments()              # which the normaliser follows
         self._fixed = False                     # a checkpoint's, from before it did so
-        self.weights = {'online': config.online_weight, 'explorers': config.explorers_weight,
-                        'demos': config.demo_weight}
+        self.weights = {'robot': 1.0, 'demos': config.demo_weight}      # of the replays
         self.method: Full | Steer | None = None
         self.state: SacState | None = None
-        self.sources: dict[str, Replay] = {}
-        self.counts = dict.fromkeys(self.weights, 0)    # transitions by source
+        self.replays: dict[str, Replay] = {}
+        self.counts = dict.fromkeys(REPLAYS, 0)         # transitions by source
         self.returns = Returns(sac.discount, MOST)      # of core XQC
         self.episodes = Seen()                  # ids of the robot's
         self.updates = 0
@@ -176,13 +176,13 @@ class Learner:
         if self.config.compiled:
             method.rule = compiled(method.rule, partial(setattr, self, 'not_compiled'))
         self.method = method
-        self.sources = {name: Replay(len(self.contract.layout), method.row_size)
+        self.replays = {name: Replay(len(self.contract.layout), method.row_size)
                         for name in self.weights}
         if isinstance(method, Steer):
             self.normalizer, self.started_from = method.policy.normalizer, DEMONSTRATOR
         early, self._early = self._early, []
         for source, transitions in early:
-            self.sources[source].add(method.rows(transitions))
+            self.replays[REPLAYS[source]].add(method.rows(transitions))
 
     @property
     def collected(self) -> int:
@@ -193,7 +193,7 @@ class Learner:
     def owed(self) -> int:
         """Updates that the ratio allows but that have not been made."""
         config = self.config
-        if self.waiting or not shares(self.weights, self.sources, config.batch):
+        if self.waiting or not shares(self.weights, self.replays, config.batch):
             return 0
         # What is to be steered is measured first, on the robot: demonstrations say nothing of it.
         start = self.collected + (self.counts['demos'] if config.method == FULL else 0)
@@ -208,14 +208,14 @@ class Learner:
         if count and self._follows:
             self.normalizer = Normalizer.to(self._observed.mean, self._observed.deviation)
         mean, std = torch.from_numpy(self.normalizer.mean), torch.from_numpy(self.normalizer.std)
-        counts = shares(self.weights, self.sources, self.config.batch)
+        counts = shares(self.weights, self.replays, self.config.batch)
         period, warmup = self.sac.actor_period, self.config.critic_warmup
         rule, unit = self.method.rule, self.returns.unit
         metrics: dict[str, torch.Tensor] = {}
         with products(self.config.bfloat16):
             for _ in range(count):
                 observation, action, reward, following, terminated = draw(
-                    self.sources, counts, self.generator)
+                    self.replays, counts, self.generator)
                 batch = Batch((observation - mean) / std, action, reward[:, 0] / unit,
                               (following - mean) / std, terminated[:, 0])
                 with_actor = self.updates >= warmup and self.updates % period == period - 1
@@ -314,7 +314,7 @@ class Learner:
         if self.method is None:
             self._early.append((source, transitions))
         else:
-            self.sources[source].add(self.method.rows(transitions))
+            self.replays[REPLAYS[source]].add(self.method.rows(transitions))
 
     def _note(self, transitions: Transitions) -> None:
         if self.config.core == XQC:
@@ -327,11 +327,11 @@ class Learner:
 
     def _observations(self) -> np.ndarray:
         n = len(self.contract.layout)
-        return torch.cat([source.rows[:, :n] for source in self.sources.values()]).numpy()
+        return torch.cat([source.rows[:, :n] for source in self.replays.values()]).numpy()
 
     def _lower(self) -> None:
         """Let critics of a start from a demonstrator begin at the least return there is."""
         n, d = len(self.contract.layout), self.method.row_size
-        rewards = torch.cat([source.rows[:, n + d] for source in self.sources.values()])
+        rewards = torch.cat([source.rows[:, n + d] for source in self.replays.values()])
         least = min(float(rewards.min()), 0.0) / (1.0 - self.method.rule.discount)
         self.state = self.method.rule.lower(self.state, least)

@@ -66,7 +66,7 @@ def digest(learner: Learner) -> str:
     found = hashlib.sha256(learner.actor() + learner.generator.get_state().numpy().tobytes())
     for name, value in learner.state.tensors().items():
         found.update(name.encode() + value.numpy().tobytes())
-    for name, source in learner.sources.items():
+    for name, source in learner.replays.items():
         found.update(name.encode() + source.rows.numpy().tobytes())
     return found.hexdigest()
 

@@ -39,7 +39,7 @@ def greedy_success(found: Learner, steps: int) -> float:
     contract, seed = found.contract, found.config.seed
     action = contract.action
     twin, policy, episode = Twin(contract, seed=seed), RandomPolicy(action.low, action.high), 0
-    while len(found.sources['online']) < steps:
+    while len(found.replays['robot']) < steps:
         episode += 1
         records = run_episode(twin, policy, Mode.LEARN, episode, seed)
         found.add(str(episode), derive_transitions(records, contract), episode)

@@ -19,7 +19,7 @@ def test_an_episode_that_comes_twice_counts_once():
     found = learner()
     assert found.add('a', transitions(10), 5)
     assert not found.add('a', transitions(10), 6)
-    assert len(found.sources['online']) == 10 and len(found.episodes) == 1
+    assert len(found.replays['robot']) == 10 and len(found.episodes) == 1
     assert found.newest_stamp == 5
 
 
@@ -28,10 +28,10 @@ def test_what_a_person_did_is_kept_as_experience_and_as_a_demonstration(source):
     found, human = learner(), np.zeros(10, np.float32)
     human[[3, 4, 8]] = 1.0
     found.add('a', replace(transitions(10), human=human), 5, source)
-    assert (len(found.sources[source]), len(found.sources['demos'])) == (10, 3)
+    assert (len(found.replays['robot']), len(found.replays['demos'])) == (10, 3)
     assert found.collected == 10 and found.counts['demos'] == 3
-    rows = found.sources[source].rows[[3, 4, 8]]
-    assert torch.equal(found.sources['demos'].rows, rows)
+    rows = found.replays['robot'].rows[[3, 4, 8]]
+    assert torch.equal(found.replays['demos'].rows, rows)
 
 
 def test_nothing_is_owed_until_enough_is_collected():
@@ -56,13 +56,16 @@ def test_explorers_owe_updates_as_the_learners_own_episodes_do():
     found = learner()
     found.add('a', transitions(15), 1)
     found.add('b', transitions(25), 2, 'explorers')
-    assert (len(found.sources['online']), len(found.sources['explorers'])) == (15, 25)
+    assert len(found.replays['robot']) == 40
+    assert found.counts == {'online': 15, 'explorers': 25, 'demos': 0}
     assert found.collected == found.owed == 40
     assert found.newest_stamp == 2 and len(found.episodes) == 2
 
 
-def test_a_batch_has_equal_shares_of_the_three_sources(monkeypatch):
-    found, drawn = learner(replace(FEW, batch=30)), []
+@pytest.mark.parametrize(('weight', 'share'), [(1.0, 0.5), (3.0, 0.75), (0.0, 0.0)])
+def test_demos_have_their_share_and_the_robots_transitions_are_drawn_alike(
+        monkeypatch, weight, share):
+    found, drawn = learner(replace(FEW, batch=3000, demo_weight=weight)), []
     for source, reward in (('online', 1.0), ('explorers', 2.0), ('demos', 3.0)):
         sent = transitions(10 * int(reward))
         sent.reward[:] = reward
@@ -77,7 +80,10 @@ def test_a_batch_has_equal_shares_of_the_three_sources(monkeypatch):
         return update(state, batch, *rest)
     monkeypatch.setattr(found.method.rule, 'update', look)
     found.train(3)
-    assert all(torch.bincount(reward.long()).tolist() == [0, 10, 10, 10] for reward in drawn)
+    assert all((reward == 3.0).sum() == share * 3000 for reward in drawn)
+    # 10 of the learner's own and 20 of the explorers'; the deviation of the mean is below 0.01.
+    own = torch.cat([reward[reward < 3.0] for reward in drawn]) == 1.0
+    assert abs(own.double().mean() - 1 / 3) < 0.05
 
 
 def test_demos_count_for_the_start_but_owe_no_updates():
@@ -88,11 +94,12 @@ def test_demos_count_for_the_start_but_owe_no_updates():
     assert found.owed == 3
 
 
-def test_nothing_is_owed_where_no_source_may_be_sampled():
-    found = fed(online_weight=0.0)
+def test_nothing_is_owed_where_nothing_may_be_drawn():
+    found = learner(replace(FEW, demo_weight=0.0, critic_warmup=5))
+    found.add_demos(transitions(30))
     assert found.owed == 0
-    found.add_demos(transitions(10))
-    assert found.owed == 40
+    found.add('a', transitions(10), 1)
+    assert found.owed == 15
     found.train(1)
 
 
@@ -111,7 +118,7 @@ def test_training_nothing_changes_nothing():
 def test_actions_are_learned_in_units_of_their_range():
     found, sent = learner(), transitions(10)
     found.add('a', sent, 1)
-    assert torch.allclose(found.sources['online'].rows[:, 6:8],
+    assert torch.allclose(found.replays['robot'].rows[:, 6:8],
                           torch.from_numpy(sent.action) / 2.5, atol=1e-6)
 
 
@@ -145,7 +152,7 @@ def test_states_are_imitated_in_without_a_copy_of_their_whole_rows():
     found = fed()
     found.add_demos(transitions(30, seed=9))
     seen = found._observations()
-    rows = torch.cat([source.rows for source in found.sources.values()])
+    rows = torch.cat([source.rows for source in found.replays.values()])
     assert np.array_equal(seen, rows[:, :6].numpy()) and len(seen) == 70
     assert seen.flags.c_contiguous      # else they are the beginnings of a copy's rows
 

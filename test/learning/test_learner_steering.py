@@ -55,12 +55,12 @@ def test_without_a_demonstrator_it_waits_and_keeps_what_comes():
     at_once = learner()
     at_once.start_from(BASE, 'x')
     feed(at_once).add_demos(transitions(7, 9))
-    assert all(found.sources[name].rows.equal(at_once.sources[name].rows)
-               for name in ('online', 'explorers', 'demos'))
+    assert all(found.replays[name].rows.equal(at_once.replays[name].rows)
+               for name in ('robot', 'demos'))
 
 
 def critic_values(found: Learner) -> torch.Tensor:
-    rows = torch.cat([source.rows for source in found.sources.values()])
+    rows = torch.cat([source.rows for source in found.replays.values()])
     rule, n = found.method.rule, len(REACH.layout)
     return rule.values(found.state.critic.value, rows[:, :n], rows[:, n:n + found.method.row_size])
 
@@ -71,7 +71,7 @@ def test_critics_of_a_demonstrator_begin_at_the_least_return(config, quick):
     found = learner(config, critic_warmup=1)
     found.start_from(BASE, 'x')
     feed(found)
-    rows = torch.cat([source.rows for source in found.sources.values()])
+    rows = torch.cat([source.rows for source in found.replays.values()])
     reward = rows[:, len(REACH.layout) + found.method.row_size]
     least = float(reward.min()) / (1.0 - found.method.rule.discount)
     assert critic_values(found).abs().max() < 2.0
@@ -90,7 +90,7 @@ def test_a_row_is_what_is_executed_of_a_chunk_clipped_to_the_limits():
     sent.action[1] = (4.0, -2.5)            # of a recording that knew other limits
     found.start_from(BASE, 'x')
     found.add_demos(sent)
-    rows = found.sources['demos'].rows
+    rows = found.replays['demos'].rows
     assert rows.shape == (4, 6 + 2 * 2 + 1 + 6 + 1)
     assert torch.allclose(rows[1, 6:10], torch.from_numpy(
         np.clip(sent.action[1:3] / 2.5, -1, 1).ravel()))
@@ -99,7 +99,7 @@ def test_a_row_is_what_is_executed_of_a_chunk_clipped_to_the_limits():
 
 def test_updates_are_owed_per_transition_and_not_per_row():
     found = steering()
-    assert len(found.sources['online']) == 36 and found.owed == 4 * 40
+    assert len(found.replays['robot']) == 36 and found.owed == 4 * 40
     assert steering(utd_ratio=0.5).owed == 20
 
 

@@ -46,7 +46,7 @@ def test_rewards_are_in_a_unit_that_follows_the_returns(monkeypatch):
     monkeypatch.setattr(found.method.rule, 'update', lambda state, batch, *rest: (
         told.append(batch.reward), update(state, batch, *rest))[1])
     found.train(1)
-    rewards = found.sources['online'].rows[:, 8]
+    rewards = found.replays['robot'].rows[:, 8]
     known = found.returns.unit
     assert known > 5.0
     assert set(told[0].tolist()) <= set((rewards / known).tolist())

@@ -45,28 +45,17 @@ def test_a_batch_keeps_the_numbers_of_a_transition_together():
 
 
 @pytest.mark.parametrize(('weights', 'expected'), [
-    ((1.0, 1.0), {'online': 128, 'demos': 128}), ((3.0, 1.0), {'online': 192, 'demos': 64}),
-    ((1.0, 0.0), {'online': 256}), ((0.0, 2.0), {'demos': 256}),
-    ((2.0, 1.0), {'online': 171, 'demos': 85})])
+    ((1.0, 1.0), {'robot': 128, 'demos': 128}), ((3.0, 1.0), {'robot': 192, 'demos': 64}),
+    ((1.0, 0.0), {'robot': 256}), ((0.0, 2.0), {'demos': 256}),
+    ((2.0, 1.0), {'robot': 171, 'demos': 85})])
 def test_a_batch_is_split_in_proportion_to_the_weights(weights, expected):
-    sources = {'online': filled(5), 'demos': filled(5000)}
+    sources = {'robot': filled(5), 'demos': filled(5000)}
     assert shares(dict(zip(sources, weights)), sources, 256) == expected
 
 
-@pytest.mark.parametrize(('weights', 'expected'), [
-    ((1.0, 1.0, 1.0), {'online': 86, 'explorers': 85, 'demos': 85}),
-    ((2.0, 1.0, 1.0), {'online': 128, 'explorers': 64, 'demos': 64}),
-    ((1.0, 3.0, 0.0), {'online': 64, 'explorers': 192}),
-    ((0.0, 0.0, 1.0), {'demos': 256})])
-def test_three_sources_share_a_batch_whatever_they_hold(weights, expected):
-    sources = {'online': filled(5), 'explorers': filled(5000), 'demos': filled(70)}
-    assert shares(dict(zip(sources, weights)), sources, 256) == expected
-
-
-def test_an_empty_source_leaves_its_share_to_the_others():
-    sources = {'online': Replay(2, 1), 'explorers': filled(3), 'demos': filled(4)}
-    weights = dict.fromkeys(sources, 1.0)
-    assert shares(weights, sources, 256) == {'explorers': 128, 'demos': 128}
+def test_an_empty_source_leaves_its_share_to_the_other():
+    sources = {'robot': Replay(2, 1), 'demos': filled(4)}
+    assert shares(dict.fromkeys(sources, 1.0), sources, 256) == {'demos': 256}
 
 
 def test_nothing_to_sample_gives_no_shares():
@@ -74,8 +63,8 @@ def test_nothing_to_sample_gives_no_shares():
 
 
 def test_symmetric_sampling_draws_half_from_each_and_evenly_within():
-    sources = {'online': filled(10), 'demos': filled(1000, start=10_000)}
-    counts = shares({'online': 1.0, 'demos': 1.0}, sources, 4000)
+    sources = {'robot': filled(10), 'demos': filled(1000, start=10_000)}
+    counts = shares({'robot': 1.0, 'demos': 1.0}, sources, 4000)
     reward = torch.cat([sample(sources, counts, seed)[2] for seed in range(10)])[:, 0]
     assert (reward < 10).sum() == (reward >= 10_000).sum() == 20_000
     # 20 000 draws of 10: 2000 each, standard deviation sqrt(20 000 * 0.1 * 0.9) = 42.

@@ -27,19 +27,21 @@ def test_episodes_of_policies_under_test_are_received_but_held_out(start):
     assert training.learner.newest_stamp == 3000
 
 
-def test_an_episodes_mode_tells_its_source(start):
+def test_the_robots_episodes_are_learned_from_alike_and_counted_by_who_acted(start):
     training = start(train=False)
     for number, mode in enumerate(('random', 'explore', 'learn', 'explore', 'explore'), start=1):
         training.trainer.receive(episode(number, mode=mode))
     progress = training.until(lambda progress: progress.episodes_received == 5)
-    assert {name: len(source) for name, source in training.learner.sources.items()} == {
+    assert {name: len(source) for name, source in training.learner.replays.items()} == {
+        'robot': 5 * LENGTH, 'demos': 0}
+    assert training.learner.counts == {
         'online': 2 * LENGTH, 'explorers': 3 * LENGTH, 'demos': 0}
     assert (progress.transitions_trained_on, progress.transitions_explorers) == (
         5 * LENGTH, 3 * LENGTH)
     assert progress.owed == 5 * LENGTH
 
 
-def test_a_learner_started_again_finds_the_same_sources_in_what_is_sent_again(start):
+def test_a_learner_started_again_finds_the_same_replays_in_what_is_sent_again(start):
     sent = [episode(number, mode=mode) for number, mode in enumerate(
         ('random', 'explore', 'evaluate', 'learn'), start=1)]
     rows = []
@@ -48,7 +50,7 @@ def test_a_learner_started_again_finds_the_same_sources_in_what_is_sent_again(st
         for data in sent:
             training.trainer.receive(data)
         training.until(lambda progress: progress.episodes_received == 4)
-        rows.append({name: source.rows for name, source in training.learner.sources.items()})
+        rows.append({name: source.rows for name, source in training.learner.replays.items()})
     assert all(rows[0][name].equal(rows[1][name]) for name in rows[0])
 
 

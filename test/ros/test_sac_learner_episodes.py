@@ -113,7 +113,7 @@ def test_what_was_sent_twice_is_in_the_buffer_once(learn):
         recorder.send(record)
     recorder.send(make_record(recorder.contract, 4, 4))         # comes after all of these
     recorder.until(episodes_received=4, transitions_received=24, transitions_trained_on=24)
-    assert len(recorder.bench.node._trainer._learner.sources['online']) == 24
+    assert len(recorder.bench.node._trainer._learner.replays['robot']) == 24
 
 
 def test_a_gap_that_nobody_fills_shows_in_the_status(learn):

@@ -45,11 +45,8 @@ class Settings:
                                  'demonstrator, else 1', low=0.0, high=100.0)
     batch: int = parameter(256, 'Transitions per update', low=1, high=65536)
     start_transitions: int = parameter(1000, 'Transitions before the first update', low=1)
-    online_weight: float = parameter(1.0, "Share of the learner's own episodes in a batch",
-                                     low=0.0)
-    explorers_weight: float = parameter(1.0, "Share of the explorers' episodes in a batch",
-                                        low=0.0)
-    demo_weight: float = parameter(1.0, 'Share of demo_bags in a batch', low=0.0)
+    demo_weight: float = parameter(1.0, "Share of demo_bags in a batch, beside 1 of the robot's "
+                                   'episodes', low=0.0)
     width: int = parameter(256, 'Units per hidden layer', low=8, high=4096)
     depth: int = parameter(2, 'Hidden layers', low=1, high=8)
     critics: int = parameter(2, 'Critics in the ensemble', low=1, high=64)
