@@ -59,7 +59,8 @@ SIDES = {
     'wide': Side(                       # as XQC's authors set it
         SacConfig(depth=4, discount=0.995, actor_period=3, initial_temperature=0.01,
                   target_entropy=-0.5),
-        LearnerConfig(core=XQC, utd_ratio=2.0, compiled=True, bfloat16=True)),
+        LearnerConfig(core=XQC, utd_ratio=2.0, start_transitions=5000, compiled=True,
+                      bfloat16=True)),
     PEER: None,                         # its own
     'alone': PER_ACTION,                # on cartpole: an update per step there, too
     'explorers': PER_ACTION,
