@@ -20,7 +20,8 @@ import pytest
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from robot_rl.bundle import unpack
-from robot_rl.data.bag import bag_steps, find_bags, read_info
+from robot_rl.data.bag import bag_steps, find_bags, read_bag, read_info
+from robot_rl.data.step_bag import STEPS_TOPIC
 from robot_rl.errors import UserError
 from robot_rl.ros import operator as operators
 from robot_rl.ros.operator import Operator
@@ -34,7 +35,7 @@ SETTINGS = {'sac_learner': {'width': 8, 'start_transitions': 100, 'publish_perio
                             'utd_ratio': 0.2, 'autotrain': True},
             'safety_stop': {'timeout': 1.0}}        # a cut is longer: it would show
 CUT = 3.0           # s
-CUT_EPISODES = 5    # recorded in it, at least
+CUT_EPISODES = 5    # begun and recorded in it, at least
 # Of the middleware: silence after which a peer is forgotten. Its own default is 20 s.
 SHORT_LEASE = """<dds><profiles xmlns="http://www.eprosima.com">
   <participant profile_name="impatient" is_default_profile="true"><rtps><builtin>
@@ -63,13 +64,22 @@ class TwoHosts(Graph):
         return [bag for bag in find_bags(self.bags) if read_info(bag).complete]
 
     def cut_off(self, seconds: float = CUT) -> list[Path]:
-        """Cut the cable; return the episodes that were begun and ended since."""
+        """Cut the cable; return the episodes that were begun and ended since.
+
+        They are told by when they were begun: on a busy machine the recorder completes the last
+        ones from before only after the cut.
+        """
         self.cable.quality.up = False
-        before, end = len(self.recorded()), time.monotonic() + seconds
+        cut, before, end = time.time_ns(), len(self.recorded()), time.monotonic() + seconds
         self.until(lambda: time.monotonic() > end
-                   and len(self.recorded()) > before + CUT_EPISODES, seconds + 30.0)
+                   and len(self.begun_since(cut)) >= CUT_EPISODES, seconds + 30.0)
         assert self.number('sac_learner', 'episodes_received') <= before + 1    # of an instant ago
-        return self.recorded()[before + 1:]
+        return self.begun_since(cut)
+
+    def begun_since(self, instant: int) -> list[Path]:
+        """Return the complete bags whose first step was published after so many ns."""
+        return [bag for bag in self.recorded()
+                if next(iter(read_bag(bag, [STEPS_TOPIC]))).publish_time > instant]
 
     def look_again(self) -> None:
         """Take the place of the operator as a newcomer, whom nobody has to forget."""
