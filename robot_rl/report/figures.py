@@ -139,9 +139,9 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
     """Draw success against training steps: curves of learning, marks of what was measured.
 
     A curve is the rate of its last WINDOW episodes, with a 95 % Wilson band; a mark is the rate
-    of the episodes that a policy had between two of a curve. Those that are left out of rates are
-    in neither, though the learner's steps in them count. `fits` names demonstrators by their
-    version.
+    of the episodes that a policy had between two of a curve, where the first of them began. Those
+    that are left out of rates are in neither, though the learner's steps in them count. `fits`
+    names demonstrators by their version.
     """
     from matplotlib.figure import Figure     # slow to import, and needed for the picture only
 
@@ -151,15 +151,15 @@ def success_figure(episodes: list[Episode], fits: dict[int, str] | None = None):
     curves: dict[str, list] = {source: [] for source in CURVES}     # (step, success)
     groups: dict[tuple, list] = {}      # (mode, version, when) -> (step, success)
     for episode in episodes:
-        steps += episode.steps * episode.learned_from
-        point = (steps, episode.success)
+        begun, steps = steps, steps + episode.steps * episode.learned_from
         if episode.left_out:
             continue
         if episode.mode in MARKS:
-            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(point)
+            groups.setdefault((episode.mode, episode.policy_version, learned), []).append(
+                (begun, episode.success))
         elif episode.mode in SOURCES:
             learned += 1
-            curves[SOURCES[episode.mode]].append(point)
+            curves[SOURCES[episode.mode]].append((steps, episode.success))
     for source, (name, color) in CURVES.items():
         draw_curve(axes, curves[source], f'{name}, last {WINDOW} episodes', color)
     named: set[str] = set()
@@ -193,7 +193,7 @@ def _draw_mark(axes, group: list[tuple[int, bool]], label: str | None, marker: s
     won, count = sum(success for _, success in group), len(group)
     low, high = wilson(won, count)
     rate = won / count
-    axes.errorbar([group[-1][0]], [rate], [[rate - low], [high - rate]], fmt=marker, capsize=4,
+    axes.errorbar([group[0][0]], [rate], [[rate - low], [high - rate]], fmt=marker, capsize=4,
                   color=color, label=label)
 
 

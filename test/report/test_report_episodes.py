@@ -87,3 +87,9 @@ def test_measuring_a_policy_takes_no_step_of_the_axis_of_success():
                           if line.get_label().endswith(f'last {WINDOW} episodes')][::-1]
     assert (explorers, learner) == ([10], [20])
     assert axes.get_xlabel() == 'robot steps of training episodes'
+
+
+def test_policies_that_are_measured_in_turn_stand_where_they_began():
+    turns = [episode('success', mode) for mode in ('evaluate', 'demonstrate') * 3]
+    axes = success_figure([episode('success', 'learn'), *turns]).axes[0]
+    assert [mark.lines[0].get_xdata() for mark in axes.containers] == [[10], [10]]
