@@ -114,7 +114,9 @@ def graph_on(folder: Path) -> Iterator[TwoHosts]:
         graph = TwoHosts(folder, robot, cable)
         try:
             yield graph
-            assert set(graph.supervisor.stop().values()) == {0}
+            codes = graph.supervisor.stop()
+            assert codes == dict.fromkeys(codes, 0), [
+                (name, graph.log(name)) for name, code in codes.items() if code]
             assert not graph.exits
         finally:
             graph.close()
