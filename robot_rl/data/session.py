@@ -58,9 +58,12 @@ class Session:
         return f'episode_{self._last_name:06d}'
 
     def discard(self, folder: Path) -> Path:
-        """Move a closed bag, and the original of a recovered one, away; return where it is."""
+        """Move a closed bag, and the original of a recovered one, away; return where it is.
+
+        The original goes first: left alone by a kill it would be recovered anew at the next start.
+        """
         (self.root / DISCARDED).mkdir(exist_ok=True)
-        for name in {folder.name, folder.name.removesuffix(RECOVERED)}:
+        for name in (folder.name.removesuffix(RECOVERED), folder.name):
             if (self.root / name).exists():
                 os.rename(self.root / name, self.root / DISCARDED / name)
         sync_folder(self.root)

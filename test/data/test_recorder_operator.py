@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 import shutil
 
 import pytest
 from recording import custom, episode_steps, EVENTS, same_bits, text_bytes
 from robot_rl.data.bag import bag_transitions, find_bags
+from robot_rl.errors import UserError
 
 
 def test_the_operator_opens_and_ends_a_bag(start):
@@ -96,6 +99,31 @@ def test_a_discard_survives_a_crash_before_the_close(start):
         later.recorder.close()
     assert find_bags(copy) == []
     assert (copy / 'discarded' / 'episode_000001_recovered' / 'metadata.yaml').is_file()
+
+
+def test_a_discard_survives_a_kill_between_its_moves(start, monkeypatch):
+    recording = start(final_step_timeout=60.0)
+    recording.send(episode_steps(4)[:3])
+    recording.wait_event('start')
+    recording.recorder.discard_episode()
+    recording.wait_event('discard')
+    copy, moved, rename = recording.root.parent / 'after_crash', [], os.rename
+    shutil.copytree(recording.root / 'episode_000001', copy / 'episode_000001')
+
+    def killed(source, target):
+        if Path(target).parent.name == 'discarded':
+            moved.append(Path(target).name)
+            if len(moved) > 1:
+                raise OSError('killed')
+        rename(source, target)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'rename', killed)
+        with pytest.raises(UserError, match='killed'):
+            start(copy)
+    assert moved == ['episode_000001', 'episode_000001_recovered']
+    start(copy).recorder.close()
+    assert find_bags(copy) == []
+    assert sorted(path.name for path in (copy / 'discarded').iterdir()) == moved
 
 
 def test_silence_ends_an_episode_as_abandoned(start):
